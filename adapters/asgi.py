@@ -1,0 +1,274 @@
+"""The ASGI adapter: HTTP scope, spec version 2.5."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+from collections.abc import Awaitable, Callable, Coroutine
+from contextvars import Context
+from typing import Any, Final
+from urllib.parse import unquote_to_bytes
+
+from aserve.adapters import extensions, origins
+from aserve.adapters.errorlog import log_exception, task_stack
+from aserve.adapters.interfaces import Interface
+from aserve.adapters.lifespan import Lifespan
+from aserve.protocols.errors import ResponseError
+from aserve.protocols.extended import ExtendedExchange
+from aserve.protocols.group import ExchangeFactory
+from aserve.protocols.http1 import Http1Connection
+from aserve.protocols.states import Response
+from aserve.protocols.target import split_target
+
+logger: Final = logging.getLogger("aserve")
+
+Message = dict[str, Any]
+ASGIApp = Callable[..., Awaitable[None]]
+
+_WAITING = Response.WAITING
+_HELD = Response.HELD
+_FILE = Response.FILE
+_DONE = Response.DONE
+_BROKEN = Response.BROKEN
+
+_EXTENSIONS: Final = extensions.COMMON
+
+# Bytes that a response may send before the other tasks have a turn, and what a piece counts on top.
+_TURN: Final = 64 * 1024
+_CHUNK_COST: Final = 512
+
+# From 3.12 on a task can take its first step at once instead of in the loop's next turn.
+_EAGER: Final = sys.version_info >= (3, 12)
+
+if sys.version_info >= (3, 12):
+
+    def _start(
+        work: Coroutine[Any, Any, None], loop: asyncio.AbstractEventLoop, context: Context
+    ) -> asyncio.Task[None]:
+        return asyncio.Task(work, loop=loop, context=context, eager_start=True)
+
+else:
+
+    def _start(
+        work: Coroutine[Any, Any, None], loop: asyncio.AbstractEventLoop, context: Context
+    ) -> asyncio.Task[None]:
+        return asyncio.Task(work, loop=loop, context=context)
+
+
+class ASGIExchange(ExtendedExchange):
+    """An exchange that runs an ASGI application in a task of its own."""
+
+    __slots__ = ("body_taken", "suspended", "task", "unyielded")
+
+    adapter: ASGIAdapter
+    app: ASGIApp
+
+    def begin(self) -> None:
+        connection = self.connection
+        scope = (connection.template or self.adapter.template(connection)).copy()
+        target = self.target
+        if target[:1] == b"/":
+            path, _, query = target.partition(b"?")
+        else:
+            path, query = split_target(target)
+        if self.adapter.root_path:
+            path = self.adapter.below_root(path)
+        scope["method"] = self.method
+        scope["raw_path"] = path
+        scope["query_string"] = query
+        scope["path"] = (unquote_to_bytes(path) if b"%" in path else path).decode(errors="replace")
+        scope["headers"] = self.headers
+        if self.plain:
+            scope["extensions"] = _EXTENSIONS.copy()
+        else:
+            scope["http_version"] = self.http_version
+            scope["extensions"] = extensions.announced(self)
+            if self.origin is not None:
+                origins.fill_scope(scope, self, self.origin)
+        if self.adapter.lifespan.supported:
+            scope["state"] = self.adapter.lifespan.state.copy()
+        self.body_taken = False
+        self.unyielded = 0
+        self.suspended = not _EAGER
+        group = connection.group
+        task = self.task = _start(self._run(scope), group.loop, group.context.copy())
+        if _EAGER and not task.done():
+            self.suspended = True
+            if self.state is _HELD:
+                group.hold(self)
+
+    async def _run(self, scope: dict[str, Any]) -> None:
+        try:
+            await self.app(scope, self.receive, self.send)
+            if self.state is not _DONE:
+                self._incomplete()
+        except asyncio.CancelledError:
+            self.fail()
+        except BaseException as error:  # sys.exit() in a view must not end the worker
+            self._raised(error)
+        finally:
+            self.connection.group.left(self)
+
+    async def receive(self) -> Message:
+        """The ASGI `receive`: the request's body, then the disconnect."""
+        while True:
+            if self.received:
+                if not self.body_taken and self.state is not _DONE:
+                    self.body_taken = True
+                    return {"type": "http.request", "body": self.take_body(), "more_body": False}
+            elif self.buffered:
+                return {"type": "http.request", "body": self.take_body(), "more_body": True}
+            if self.disconnected or self.state is _DONE or self.state is _BROKEN:
+                self.give_up()
+                return {"type": "http.disconnect"}
+            self.send_continue()
+            await self.changed()
+
+    async def send(self, message: Message) -> None:
+        """The ASGI `send`; raises `ClientDisconnectedError` (an OSError) when the client is gone."""
+        kind = message["type"]
+        if self.state is _FILE:
+            await self.file_sent()
+        if kind == "http.response.start":
+            if self.state is _HELD:
+                raise ResponseError("http.response.start was already sent")
+            self.start(message["status"], message.get("headers", ()))
+            if message.get("trailers"):
+                self.expect_trailers()
+            if self.suspended:
+                self.connection.group.hold(self)
+        elif kind == "http.response.body":
+            body = message.get("body", b"")
+            if body.__class__ is not bytes:
+                body = _as_bytes(body)
+            if not message.get("more_body", False):
+                self.write(body)
+                return
+            self.write(body, more=True)
+            # A transport may take all that it is given: an application that only ever sends must
+            # not keep the loop from everybody else.
+            self.unyielded += len(body) + _CHUNK_COST
+            if self.unyielded > _TURN or not self.connection.writable:
+                self.unyielded = 0
+                await self.drained()
+        else:
+            await extensions.send(self, kind, message)
+
+    def on_body(self) -> None:
+        self.wake()
+
+    def cancel(self) -> None:
+        self.task.cancel()
+
+    def where(self) -> str:
+        return task_stack(self.task)
+
+    def _incomplete(self) -> None:
+        if self.disconnected:
+            self.break_off()
+            return
+        what = "without a response" if self.state is _WAITING else "before its response was complete"
+        logger.error("the application returned %s: %s", what, self.line())
+        self.fail()
+
+    def _raised(self, error: BaseException) -> None:
+        if self.disconnected and _comes_of_disconnect(error):
+            logger.debug("the client has gone: %s", self.line(), exc_info=error)
+            self.break_off()
+            return
+        log_exception(self.line(), error)
+        if self.state is not _DONE:
+            self.fail()
+
+
+class ASGIAdapter:
+    """Serves an ASGI application.
+
+    app: the application. interface: "asgi3" or "asgi2". lifespan: "auto", "on" or "off".
+    root_path: where it is mounted, without a slash at the end.
+    """
+
+    def __init__(
+        self,
+        app: Any,
+        interface: Interface,
+        *,
+        loop: asyncio.AbstractEventLoop,
+        lifespan: str,
+        root_path: str,
+    ) -> None:
+        self.exchange_factory: ExchangeFactory
+        self._interface = interface
+        application: ASGIApp = _single_callable(app) if interface == "asgi2" else app
+        self.root_path = root_path.rstrip("/")
+        self.lifespan = Lifespan(application, lifespan)
+
+        class BoundExchange(ASGIExchange):
+            """What all exchanges share stands in their class, not in each of them."""
+
+            __slots__ = ()
+
+        BoundExchange.app = staticmethod(application)
+        BoundExchange.adapter = self
+        self.exchange_factory = BoundExchange
+
+    async def startup(self) -> None:
+        """Run the lifespan start-up; raises `LifespanError`."""
+        await self.lifespan.startup()
+
+    async def shutdown(self) -> None:
+        """Run the lifespan shutdown."""
+        await self.lifespan.shutdown()
+
+    def describe(self) -> str:
+        """The interface as the log names it."""
+        return self._interface
+
+    def below_root(self, path: bytes) -> bytes:
+        """The path with the mount point in front; a proxy may or may not have taken it off."""
+        root = self.root_path.encode()
+        if path == root or path.startswith(root + b"/"):
+            return path
+        return root + path
+
+    def template(self, connection: Http1Connection) -> dict[str, Any]:
+        """The part of the scope that all requests of a connection have in common."""
+        scope: dict[str, Any] = {
+            "type": "http",
+            "asgi": {"version": "2.0" if self._interface == "asgi2" else "3.0", "spec_version": "2.5"},
+            "http_version": "1.1",
+            "scheme": "http",
+            "root_path": self.root_path,
+            "client": connection.client,
+            "server": connection.server,
+        }
+        connection.template = scope
+        return scope
+
+
+def _as_bytes(body: object) -> bytes:
+    """The bytes of another kind of buffer, which the application may change while they wait."""
+    if isinstance(body, (bytes, bytearray, memoryview)):
+        return bytes(body)
+    raise ResponseError(f"the body of a response is bytes, not {type(body).__name__}")
+
+
+def _comes_of_disconnect(error: BaseException | None) -> bool:
+    """Whether an exception is what an application makes of a client that has gone, not a fault."""
+    while error is not None:
+        if isinstance(error, BaseExceptionGroup):
+            return all(_comes_of_disconnect(each) for each in error.exceptions)
+        if isinstance(error, OSError) or type(error).__name__ == "ClientDisconnect":
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+def _single_callable(app: Any) -> ASGIApp:
+    """An ASGI 2 application, `app(scope)(receive, send)`, as a single callable."""
+
+    async def application(scope: Any, receive: Any, send: Any) -> None:
+        await app(scope)(receive, send)
+
+    return application

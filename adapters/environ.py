@@ -1,0 +1,105 @@
+"""The WSGI environ (PEP 3333, environ Variables), from a request."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import unquote_to_bytes
+
+from aserve.adapters import origins
+from aserve.adapters.errorlog import ErrorStream
+from aserve.protocols.headers import CACHE_SIZE, LONGEST_CACHED
+from aserve.protocols.target import split_target
+
+if TYPE_CHECKING:
+    from aserve.protocols.exchange import Exchange
+    from aserve.protocols.http1 import Http1Connection
+
+# Header name, lower-case -> environ key.
+_KEYS: Final[dict[bytes, str]] = {}
+
+_WITHOUT_HTTP: Final = {b"content-type": "CONTENT_TYPE", b"content-length": "CONTENT_LENGTH"}
+
+
+def template(connection: Http1Connection, script_name: str, multiprocess: bool) -> dict[str, Any]:
+    """The part of the environ that all requests of a connection have in common."""
+    name, port = connection.server or ("", None)
+    environ: dict[str, Any] = {
+        "SCRIPT_NAME": script_name,
+        "SERVER_NAME": name if port is not None else "localhost",
+        "SERVER_PORT": str(port) if port is not None else "80",
+        "SERVER_PROTOCOL": "HTTP/1.1",
+        "SERVER_SOFTWARE": "aserve",
+        "REMOTE_ADDR": "",
+        "wsgi.version": (1, 0),
+        "wsgi.url_scheme": "http",
+        "wsgi.errors": ErrorStream(),
+        "wsgi.multithread": True,
+        "wsgi.multiprocess": multiprocess,
+        "wsgi.run_once": False,
+        "wsgi.input_terminated": True,
+    }
+    if connection.client is not None:
+        environ["REMOTE_ADDR"], environ["REMOTE_PORT"] = (
+            connection.client[0],
+            str(connection.client[1]),
+        )
+    return environ
+
+
+def fill(environ: dict[str, Any], exchange: Exchange) -> None:
+    """Add what belongs to one request. Strings are latin-1, as PEP 3333 has it."""
+    raw = exchange.target.decode("latin-1")
+    if raw[:1] == "/":
+        path, _, query = raw.partition("?")
+    else:
+        path, query = (part.decode("latin-1") for part in split_target(exchange.target))
+    environ["REQUEST_METHOD"] = exchange.method
+    environ["QUERY_STRING"] = query
+    environ["RAW_URI"] = environ["REQUEST_URI"] = raw
+    if "%" in path:
+        path = unquote_to_bytes(path.encode("latin-1")).decode("latin-1")
+    origin = exchange.origin
+    if origin is not None:
+        environ["SCRIPT_NAME"] = origins.script_name(origin, environ["SCRIPT_NAME"])
+    script_name = environ["SCRIPT_NAME"]
+    environ["PATH_INFO"] = path_info(path, script_name) if script_name else path
+    if exchange.http_version != "1.1":
+        environ["SERVER_PROTOCOL"] = f"HTTP/{exchange.http_version}"
+    for name, value in exchange.headers:
+        key = _KEYS.get(name)
+        if key is None:
+            key = _key(name, exchange)
+        if not key:
+            continue
+        if key in environ:
+            # One value, as RFC 9110 §5.3 joins them; cookies as RFC 9113 §8.2.3 does.
+            environ[key] += ("; " if key == "HTTP_COOKIE" else ",") + value.decode("latin-1")
+        else:
+            environ[key] = value.decode("latin-1")
+    if origin is not None:
+        origins.fill_environ(environ, origin)
+
+
+def path_info(path: str, script_name: str) -> str:
+    """The path below the mount point; a proxy may or may not have taken the prefix off."""
+    if path == script_name or path.startswith(script_name + "/"):
+        return path[len(script_name) :]
+    return path
+
+
+def _key(name: bytes, exchange: Exchange) -> str:
+    """The environ key, "" for a header that is left out: one that poses as another by its underscore."""
+    if b"_" in name:  # never cached: the servers of one process need not treat it alike
+        dangerous = exchange.connection.group.options.header_map == "dangerous"
+        return _variable(name) if dangerous else ""
+    key = _WITHOUT_HTTP.get(name) or _variable(name)
+    if len(name) <= LONGEST_CACHED:
+        if len(_KEYS) >= CACHE_SIZE:
+            _KEYS.clear()
+        _KEYS[name] = sys.intern(key)
+    return key
+
+
+def _variable(name: bytes) -> str:
+    return "HTTP_" + name.decode("latin-1").upper().replace("-", "_")

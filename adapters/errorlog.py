@@ -1,0 +1,66 @@
+"""What goes from applications to the error log: their exceptions, and what they write to `wsgi.errors`."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import logging
+import sys
+import traceback
+from types import FrameType
+from typing import Final
+
+logger: Final = logging.getLogger("aserve")
+
+
+def log_exception(request: str, error: BaseException) -> None:
+    """Log what the application has raised, with the traceback from its own first frame on.
+
+    request: the request as the log names it.
+    """
+    frames = error.__traceback__
+    while frames is not None and frames.tb_frame.f_globals.get("__name__", "").startswith("aserve."):
+        frames = frames.tb_next
+    logger.error("exception in the application: %s", request, exc_info=(type(error), error, frames))
+
+
+class ErrorStream(io.TextIOBase):
+    """A text stream into the error log (PEP 3333, Input and Error Streams)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._line = ""
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, text: str) -> int:
+        """Log each complete line; keep the rest until `flush` or the next line end."""
+        *lines, self._line = (self._line + text).split("\n")
+        for line in lines:
+            logger.error("wsgi.errors: %s", line)
+        return len(text)
+
+    def flush(self) -> None:
+        """Log an unfinished line."""
+        line, self._line = self._line, ""
+        if line:
+            logger.error("wsgi.errors: %s", line)
+
+
+def task_stack(task: asyncio.Task[None]) -> str:
+    """Where `task` is: the frames of its coroutine and of those that it awaits."""
+    frames: list[FrameType] = []
+    step: object = task.get_coro()
+    while step is not None:
+        frame = getattr(step, "cr_frame", None) or getattr(step, "gi_frame", None)
+        if frame is not None:
+            frames.append(frame)
+        step = getattr(step, "cr_await", None) or getattr(step, "gi_yieldfrom", None)
+    return "".join(line for frame in frames for line in traceback.format_stack(frame, 1)).rstrip()
+
+
+def thread_stack(identifier: int) -> str:
+    """Where the thread `identifier` is; "" if there is none."""
+    frame = sys._current_frames().get(identifier)
+    return "".join(traceback.format_stack(frame)).rstrip() if frame is not None else ""

@@ -1,0 +1,117 @@
+"""The ASGI lifespan protocol, 2.0 with state."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+logger: Final = logging.getLogger("aserve")
+
+
+class LifespanError(Exception):
+    """The application did not start.
+
+    cause: what it raised, if it raised.
+    """
+
+    def __init__(self, message: str, cause: BaseException | None = None) -> None:
+        super().__init__(message)
+        self.cause = cause
+
+
+class Lifespan:
+    """One application's start-up and shutdown.
+
+    mode: "auto" (an application that raises before it answers does without), "on" or "off".
+    state: what the application puts there at start-up; each request gets a shallow copy.
+    supported: the application has started with it.
+    """
+
+    def __init__(self, app: Callable[..., Awaitable[None]], mode: str) -> None:
+        self._app = app
+        self._mode = mode
+        self.state: dict[str, Any] = {}
+        self._task: asyncio.Task[None] | None = None
+        self._events: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+        self._answer: asyncio.Future[dict[str, Any]] | None = None
+        self.supported = False
+        self._phase = ""
+
+    async def startup(self) -> None:
+        """Run the application's start-up; raises `LifespanError` when it fails."""
+        if self._mode == "off":
+            return
+        self._task = asyncio.get_running_loop().create_task(self._run())
+        answer = await self._ask("startup")
+        if answer is None:
+            self._unsupported()
+        elif answer["type"] == "lifespan.startup.failed":
+            cause = await self._settle()
+            reason = answer.get("message") or "no reason given"
+            raise LifespanError(f"start-up failed: {reason}", cause)
+        else:
+            self.supported = True
+
+    async def shutdown(self) -> None:
+        """Run the application's shutdown; what goes wrong there is logged."""
+        task = self._task
+        if task is None or not self.supported:
+            return
+        if task.done():
+            self._log_failure("lifespan ended early")
+            return
+        answer = await self._ask("shutdown")
+        if answer is not None and answer["type"] == "lifespan.shutdown.failed":
+            logger.error("application shutdown failed: %s", answer.get("message") or "no reason given")
+        await self._settle()
+        self._log_failure("application shutdown failed")
+
+    async def _run(self) -> None:
+        scope = {
+            "type": "lifespan",
+            "asgi": {"version": "3.0", "spec_version": "2.0"},
+            "state": self.state,
+        }
+        await self._app(scope, self._events.get, self._send)
+
+    async def _send(self, message: dict[str, Any]) -> None:
+        answer = self._answer
+        expected = (f"lifespan.{self._phase}.complete", f"lifespan.{self._phase}.failed")
+        if answer is None or answer.done() or message["type"] not in expected:
+            raise RuntimeError(f"unexpected ASGI message {message['type']!r} in the lifespan")
+        answer.set_result(message)
+
+    async def _ask(self, phase: str) -> dict[str, Any] | None:
+        """Send an event; the application's answer, or None when it ends without one."""
+        assert self._task is not None
+        self._phase = phase
+        answer = self._answer = asyncio.get_running_loop().create_future()
+        self._events.put_nowait({"type": f"lifespan.{phase}"})
+        await asyncio.wait({self._task, answer}, return_when=asyncio.FIRST_COMPLETED)
+        return answer.result() if answer.done() else None
+
+    async def _settle(self) -> BaseException | None:
+        """Wait for the application's end; what it has raised."""
+        assert self._task is not None
+        await asyncio.wait({self._task})
+        return None if self._task.cancelled() else self._task.exception()
+
+    def _unsupported(self) -> None:
+        assert self._task is not None
+        cause = None if self._task.cancelled() else self._task.exception()
+        if self._mode == "on":
+            what = "ended" if cause is None else f"raised {type(cause).__name__}: {cause}"
+            raise LifespanError(
+                f"the application {what} instead of answering lifespan.startup "
+                "(--lifespan off serves it without)",
+                cause,
+            )
+        logger.debug("the application does not support lifespan events: %r", cause)
+
+    def _log_failure(self, what: str) -> None:
+        assert self._task is not None
+        cause = None if self._task.cancelled() else self._task.exception()
+        if cause is not None:
+            logger.error(what, exc_info=cause)

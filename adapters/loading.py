@@ -1,0 +1,98 @@
+"""Finding the application that the command line names."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from typing import Any
+
+_NAMES = ("application", "app")
+
+
+class ApplicationLoadError(Exception):
+    """The application cannot be loaded.
+
+    cause: what the application's own code raised, if it was that; its traceback is the user's.
+    """
+
+    def __init__(self, message: str, cause: BaseException | None = None) -> None:
+        super().__init__(message)
+        self.cause = cause
+
+
+def load_application(spec: str, factory: bool = False) -> Any:
+    """Import and return the application.
+
+    spec: `module:attribute` (the attribute may have dots), `module:factory()`, or `module` alone
+    for its `application` or `app`. factory: call what was found, without arguments.
+    Raises `ApplicationLoadError` with a message for the user.
+    """
+    module_name, colon, attribute = spec.partition(":")
+    if not module_name or (colon and not attribute):
+        raise ApplicationLoadError(
+            f"{spec!r} does not name an application: write MODULE:ATTRIBUTE, for example main:app"
+        )
+    if module_name.endswith(".py") or "/" in module_name:
+        suggestion = module_name.removesuffix(".py").strip("./").replace("/", ".")
+        raise ApplicationLoadError(
+            f"{module_name!r} is a path, not a module: write {suggestion}:{attribute or 'app'}"
+        )
+    called = attribute.endswith("()")
+    module = _import(module_name)
+    app = _find(module, module_name, attribute.removesuffix("()"))
+    if factory or called:
+        app = _call(app, spec)
+    return app
+
+
+def _import(name: str) -> Any:
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name is not None and (name == error.name or name.startswith(error.name + ".")):
+            raise ApplicationLoadError(
+                f"no module named {error.name!r} (looked in {sys.path[0] or '.'!r} and the Python path): "
+                "check the name, or use --chdir or --pythonpath"
+            ) from None
+        raise ApplicationLoadError(f"importing {name!r} failed: {error}", error) from error
+    except (Exception, SystemExit) as error:
+        text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+        raise ApplicationLoadError(f"importing {name!r} failed: {text}", error) from error
+
+
+def _find(module: Any, name: str, attribute: str) -> Any:
+    if not attribute:
+        for candidate in _NAMES:
+            if hasattr(module, candidate):
+                return getattr(module, candidate)
+        raise ApplicationLoadError(
+            f"module {name!r} has neither 'application' nor 'app': name it, {name}:ATTRIBUTE"
+        )
+    found = module
+    for part in attribute.split("."):
+        try:
+            found = getattr(found, part)
+        except AttributeError:
+            raise ApplicationLoadError(
+                f"module {name!r} has no attribute {attribute!r}: {_nearest(module, attribute)}"
+            ) from None
+    return found
+
+
+def _nearest(module: Any, attribute: str) -> str:
+    import difflib
+
+    names = [name for name in vars(module) if not name.startswith("_")]
+    close = difflib.get_close_matches(attribute.partition(".")[0], names, 1)
+    return f"did you mean {close[0]!r}?" if close else "name the application's variable behind the colon"
+
+
+def _call(app: Any, spec: str) -> Any:
+    if not callable(app):
+        raise ApplicationLoadError(f"{spec!r} is not callable, so it is no application factory")
+    try:
+        return app()
+    except (Exception, SystemExit) as error:
+        raise ApplicationLoadError(
+            f"the application factory {spec!r} failed: {type(error).__name__}: {error}", error
+        ) from error

@@ -1,0 +1,160 @@
+"""The thread pool between the event loop and WSGI applications.
+
+Wake-ups and changes of the interpreter lock are what a hand-over costs, so there are few. Work
+waits in one deque, and a turn of the loop that adds to it wakes one thread, not one for each
+piece: a thread that is awake takes pieces as long as there are any. More are woken, twice as many
+each millisecond, while work waits and the awake ones are blocked: nobody has taken a piece, or
+the process is not using the time it has. Where they compute, more threads would only fight over
+the interpreter. What the threads have for the loop goes through another deque, with one wake-up
+for as many pieces as have gathered: while there is work to go on with, the loop is left alone,
+since it looks every millisecond then.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Final
+
+Work = Callable[[], None]
+
+# Seconds between two looks at whether the work needs further threads.
+PATIENCE: Final = 0.001
+# Share of a core above which the process counts as busy computing.
+BUSY: Final = 0.8
+
+
+class ThreadPool:
+    """A fixed number of threads that serve one event loop.
+
+    loop: the event loop. size: number of threads.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, size: int) -> None:
+        self._loop = loop
+        self._work: deque[Work] = deque()
+        self._idle: list[threading.Lock] = []
+        self._gathering = False
+        self._waiting = False
+        self._oldest: Work | None = None
+        self._looked = (0.0, 0.0)
+        self._closing = False
+        self._results: deque[tuple[Callable[..., None], tuple[Any, ...]]] = deque()
+        self._woken = False
+        self._threads = [
+            threading.Thread(target=self._serve, name=f"aserve-{number}", daemon=True)
+            for number in range(size)
+        ]
+
+    def start(self) -> None:
+        """Start the threads."""
+        for thread in self._threads:
+            thread.start()
+
+    def submit(self, work: Work) -> None:
+        """On the loop: have `work` done in a thread, in a context of its own; it must not raise."""
+        self._work.append(work)
+        if not self._gathering:
+            # Not at once: the loop lets go of the interpreter between two of its callbacks, and a
+            # thread that is awake would take it away for each single request.
+            self._gathering = True
+            self._loop.call_soon(self._set_to_work)
+
+    def post(self, callback: Callable[..., None], *args: Any) -> None:
+        """From a thread: have the loop call `callback(*args)`, in the order of the posts."""
+        self._results.append((callback, args))
+        if not self._woken and not (self._waiting and self._work):
+            self._woken = True
+            self._loop.call_soon_threadsafe(self._deliver)
+
+    def close(self) -> None:
+        """Have the threads end; returns at once, a thread that is at work ends behind it."""
+        self._closing = True
+        self._wake(len(self._threads))
+
+    def _deliver(self) -> None:
+        # First the flag, then the pieces that are there: later ones wake the loop again, and a thread
+        # that posts as quickly as this delivers does not keep the loop from everything else.
+        self._woken = False
+        results = self._results
+        for _ in range(len(results)):
+            callback, args = results.popleft()
+            try:
+                callback(*args)
+            except Exception as error:  # must not take the other pieces down with it
+                context = {"message": "a result of a thread could not be delivered", "exception": error}
+                self._loop.call_exception_handler(context)
+
+    def _set_to_work(self) -> None:
+        """Wake a thread for what this turn of the loop has brought."""
+        self._gathering = False
+        try:
+            self._oldest = self._work[-1]
+        except IndexError:
+            return
+        self._wake(1)
+        if len(self._work) > 1 and not self._waiting:
+            self._waiting = True
+            self._looked = (self._loop.time(), time.process_time())
+            self._loop.call_later(PATIENCE, self._reinforce, 1)
+
+    def _wake(self, number: int) -> None:
+        idle = self._idle
+        while number and idle:
+            number -= 1
+            try:
+                gate = idle.pop()
+            except IndexError:
+                return  # a thread took itself off
+            gate.release()
+
+    def _reinforce(self, number: int) -> None:
+        """Wake `number` threads if work waits for want of them."""
+        queue = self._work
+        try:
+            front = queue[0]
+        except IndexError:  # the threads have just taken all of it
+            self._waiting = False
+            self._oldest = None
+            self._deliver()
+            return
+        then, used = self._looked
+        self._looked = now, using = self._loop.time(), time.process_time()
+        oldest, self._oldest = self._oldest, front
+        if oldest is self._oldest or using - used < BUSY * (now - then):
+            self._wake(number)
+            number = min(2 * number, len(self._threads))
+        else:
+            number = 1
+        self._loop.call_later(PATIENCE, self._reinforce, number)
+        self._deliver()
+
+    def _serve(self) -> None:
+        take = self._work.popleft
+        gate = threading.Lock()
+        gate.acquire()
+        while not self._closing or self._work:
+            try:
+                work = take()
+            except IndexError:
+                self._park(gate)
+            else:
+                contextvars.Context().run(work)
+                del work  # an idle thread holds on to nothing
+
+    def _park(self, gate: threading.Lock) -> None:
+        """Sleep until woken, unless there is something to do after all."""
+        idle = self._idle
+        idle.append(gate)
+        # What came before the gate stood in the list has woken somebody else, or nobody.
+        if self._work or self._closing:
+            try:
+                idle.remove(gate)
+            except ValueError:
+                gate.acquire()  # it was just woken
+            return
+        gate.acquire()

@@ -1,0 +1,1 @@
+"""Programs that start what has no command line of its own."""

@@ -1,0 +1,337 @@
+"""All connections of one event loop: their deadlines, their count, their end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import logging
+import select
+from collections.abc import Callable
+from functools import partial
+from math import inf
+from typing import TYPE_CHECKING, Final, Protocol
+
+from aserve.protocols.clock import Clock
+from aserve.protocols.http1 import Http1Connection
+from aserve.protocols.lingering import LINGER_SPAN, LingeringConnection
+from aserve.protocols.options import ConnectionOptions
+from aserve.protocols.policy import Framing
+from aserve.protocols.states import Reading, Response
+
+if TYPE_CHECKING:
+    from aserve.protocols.exchange import Exchange
+    from aserve.protocols.request import Reader, RequestReader
+
+logger: Final = logging.getLogger("aserve")
+
+# Seconds within which what a client has already sent arrives, and in which one that has just
+# connected sends something.
+SOON: Final = 0.1
+FIRST_SOON: Final = 2.0
+# Seconds between the finding that a deadline is over and the end: what has come by then is read first.
+GRACE: Final = 0.001
+_END_OF_INPUT: Final[int] = getattr(select, "POLLRDHUP", 0)  # Linux
+
+
+class ExchangeFactory(Protocol):
+    """Makes an adapter's exchange for a request."""
+
+    def __call__(
+        self,
+        connection: Http1Connection,
+        method: str,
+        target: bytes,
+        version: str,
+        headers: list[tuple[bytes, bytes]],
+        framing: Framing | None,
+    ) -> Exchange: ...
+
+
+class ConnectionGroup:
+    """The connections that one event loop serves with one application.
+
+    exchange_factory: the adapter's. access_log: called with each exchange that is complete.
+    on_sweep: called at every sweep, about once a second while the loop is alive. on_stuck: called
+    with an exchange whose application does not end, long after its time was over. on_closed: called
+    when a connection is gone.
+    gathers: whether `writelines` of the loop's transports can be used.
+    context: what a request's context is a copy of. The context that a callback runs in will not
+    do: the loop may have taken it from another request's application.
+    running: exchanges whose application is at work. requests: responses completed.
+    paused: connections from which nothing is read at present.
+    """
+
+    def __init__(
+        self,
+        exchange_factory: ExchangeFactory,
+        *,
+        loop: asyncio.AbstractEventLoop,
+        options: ConnectionOptions | None = None,
+        access_log: Callable[[Exchange], None] | None = None,
+        connection_class: type[Http1Connection] = Http1Connection,
+    ) -> None:
+        self.options = options = options or ConnectionOptions()
+        self.exchange_factory = exchange_factory
+        self.loop = loop
+        self.access_log = access_log
+        self.on_sweep: Callable[[], None] | None = None
+        self.on_closed: Callable[[], None] | None = None
+        self.connections: set[Http1Connection] = set()
+        self.running: set[Exchange] = set()
+        self.limit_concurrency = options.limit_concurrency
+        self.requests = 0
+        self.on_stuck: Callable[[Exchange], None] | None = None
+        self._overdue: dict[Exchange, float] = {}
+        self.clock = Clock(
+            loop, server=options.server_header, date=options.date_header, headers=options.headers
+        )
+        self.draining = False
+        self.context = contextvars.copy_context()
+        # asyncio's own transports of 3.12 and early 3.13 forget to pause the protocol in writelines
+        # (CPython issue 127655).
+        self.gathers = type(loop).__module__.startswith("uvloop")
+        self._connection_class = connection_class
+        self._make_reader = _reader_maker(options)
+        # A deadline is never early: the clock may be one sweep behind.
+        times = (
+            options.keep_alive,
+            options.header_timeout,
+            options.body_timeout,
+            options.write_timeout,
+            options.request_timeout,
+        )
+        self._interval = max(0.05, min(1.0, *(time / 2 for time in times if time)))
+        # Bytes of a body that have to come in each span of `body_timeout`.
+        self.least_received = max(1, int(options.body_rate * options.body_timeout))
+        self.paused: set[Http1Connection] = set()
+        # Connections whose client has not taken all that was written: the bytes left, and until when.
+        self._writing: dict[LingeringConnection, tuple[int, float]] = {}
+        self._idle_time = options.keep_alive
+        self.idle_deadline = 0.0
+        self._timer: asyncio.TimerHandle | None = None
+        self._empty: asyncio.Event = asyncio.Event()
+        self._held: list[Exchange] = []
+        self._set_deadlines()
+
+    def connection(self) -> Http1Connection:
+        """A protocol for a newly accepted connection."""
+        return self._connection_class(self)
+
+    def reader(self, connection: Http1Connection) -> Reader:
+        """Who reads what comes on `connection`."""
+        return self._make_reader(connection, self.options)
+
+    # Deadlines, in the loop's time
+
+    def _set_deadlines(self) -> None:
+        self.idle_deadline = self.clock.now + self._idle_time + self._interval
+
+    def head_deadline(self) -> float:
+        """For a head whose first byte has come now."""
+        return self.loop.time() + (self.options.header_timeout or inf)
+
+    def first_request_deadline(self) -> float:
+        """For the first head of a connection accepted now."""
+        return self.loop.time() + (self.options.header_timeout or inf)
+
+    def body_deadline(self) -> float:
+        """For the next `least_received` bytes of a body."""
+        return self.clock.now + (self.options.body_timeout or inf) + self._interval
+
+    def linger_deadline(self) -> float:
+        """For a connection that only waits for the client to see its end."""
+        return self.clock.now + LINGER_SPAN + self._interval
+
+    def start(self) -> None:
+        """Begin to sweep."""
+        if self._timer is None:
+            self._sweep()
+
+    def stop(self) -> None:
+        """Sweep no more."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _sweep(self) -> None:
+        self._timer = self.loop.call_later(self._interval, self._sweep)
+        self.clock.tick()
+        self._set_deadlines()
+        now = self.clock.now
+        if any(connection.deadline <= now for connection in self.connections):
+            # After a pause of the loop timers come first, and reading what has arrived meanwhile second.
+            self.loop.call_later(GRACE, self._expire, now)
+        if self._writing:
+            self._check_writing(now)
+        if self.paused:
+            self._check_paused()
+        if self.options.request_timeout:
+            self._check_running(now)
+        if self.on_sweep is not None:
+            self.on_sweep()
+
+    def _check_running(self, now: float) -> None:
+        """Deal with applications that take too long; one that has answered may take its time."""
+        limit = self.options.request_timeout
+        for exchange in [each for each in self.running if each.started + limit <= now]:
+            due = self._overdue.get(exchange)
+            if due is not None:
+                if due <= now and self.on_stuck is not None:
+                    self._overdue[exchange] = inf
+                    self.on_stuck(exchange)
+            elif exchange.state is not Response.DONE:
+                self._overdue[exchange] = now + limit
+                exchange.connection.time_out(exchange)
+
+    def _expire(self, now: float) -> None:
+        for connection in [each for each in self.connections if each.deadline <= now]:
+            connection.expire()
+
+    def _check_paused(self) -> None:
+        """Find the clients that have gone while nothing was read from them: the loop does not look.
+
+        An end behind unread bytes says no more than that: they may be the rest of a body.
+        """
+        poll = select.poll()
+        by_fileno: dict[int, Http1Connection] = {}
+        for connection in self.paused:
+            sock = connection.transport.get_extra_info("socket")
+            if sock is not None and sock.fileno() >= 0:
+                by_fileno[sock.fileno()] = connection
+                poll.register(sock.fileno(), _END_OF_INPUT)
+        for fileno, event in poll.poll(0):
+            connection = by_fileno[fileno]
+            exchange = connection.exchange
+            if event & (select.POLLHUP | select.POLLERR):  # always told
+                connection.transport.abort()
+            elif exchange is not None and exchange.received and not exchange.disconnected:
+                exchange.disconnect()
+
+    def watch_writing(self, connection: LingeringConnection) -> None:
+        """The client does not take what there is for it at once: look after it until it has."""
+        if self.options.write_timeout and connection not in self._writing:
+            self._writing[connection] = (connection.untaken(), self._writing_deadline())
+
+    def _writing_deadline(self) -> float:
+        return self.clock.now + self.options.write_timeout + self._interval
+
+    def _check_writing(self, now: float) -> None:
+        for connection, (left, deadline) in list(self._writing.items()):
+            untaken = connection.untaken()
+            if not connection.unsent():
+                del self._writing[connection]
+            elif untaken < left:
+                self._writing[connection] = (untaken, self._writing_deadline())
+            elif untaken > left:
+                self._writing[connection] = (untaken, deadline)
+            elif deadline <= now:
+                del self._writing[connection]
+                logger.info("closed: the client reads nothing client=%s", connection.peer())
+                connection.reset_on_close()  # or the kernel goes on trying for minutes
+                connection.transport.abort()
+
+    # Heads that are held
+
+    def hold(self, exchange: Exchange) -> None:
+        """See to it that a held head leaves at the end of this turn of the loop."""
+        if not self._held:
+            self.loop.call_soon(self._flush)
+        self._held.append(exchange)
+
+    def _flush(self) -> None:
+        held, self._held = self._held, []
+        for exchange in held:
+            exchange.flush_head()
+
+    # The end
+
+    def finished(self, exchange: Exchange) -> None:
+        """A response ended before it was complete."""
+        if self.access_log is not None and exchange.status:
+            self.access_log(exchange)
+
+    def left(self, exchange: Exchange) -> None:
+        """The application has nothing more to do for `exchange`."""
+        self.running.discard(exchange)
+        if self._overdue:
+            self._overdue.pop(exchange, None)
+        if self.draining:
+            self._check_empty()
+
+    def closed(self, connection: Http1Connection) -> None:
+        """A connection is gone."""
+        self.connections.discard(connection)
+        self.paused.discard(connection)
+        if self._writing:
+            self._writing.pop(connection, None)
+        if self.draining:
+            self._check_empty()
+        if self.on_closed is not None:
+            self.on_closed()
+
+    def _check_empty(self) -> None:
+        if not self.connections and not self.running:
+            self._empty.set()
+
+    def drain(self) -> None:
+        """Every connection ends after its current request, or the one that is on its way.
+
+        Idle connections are not closed under a client that may be sending: they stay until their
+        keep-alive time is over, and what comes until then is answered with `Connection: close`.
+        """
+        self.draining = True
+        for connection in self.connections:
+            connection.close_after_response()
+        self._check_empty()
+
+    def close_idle(self) -> None:
+        """Close idle connections, now and later, when what is already on its way can have been read."""
+        if self._idle_time == SOON:
+            return
+        self.drain()
+        self._idle_time = self._interval = SOON
+        self._set_deadlines()
+        first = self.clock.now + FIRST_SOON
+        for connection in self.connections:
+            if connection.reading is Reading.IDLE and connection.exchange is None:
+                soon = self.idle_deadline if connection.reader is not None else first
+                connection.deadline = min(connection.deadline, soon)
+        if self._timer is not None:
+            self._timer.cancel()
+            self._sweep()
+
+    def abort(self) -> None:
+        """The graceful time is over: applications see a disconnect and are cancelled."""
+        self.drain()
+        for connection in list(self.connections):
+            if connection.exchange is not None:
+                connection.reset_on_close()  # what is cut off here must not look complete
+            connection.transport.abort()
+        for exchange in list(self.running):
+            exchange.disconnect()
+            exchange.cancel()
+
+    async def wait_closed(self) -> None:
+        """Return when no connection is left and no application is at work (after `drain`)."""
+        await self._empty.wait()
+
+
+def _reader_maker(options: ConnectionOptions) -> Callable[[Http1Connection, ConnectionOptions], Reader]:
+    """Makes what reads from connections; imported only when it is used."""
+    reader_class = _reader_class(options.http)
+    if options.proxy_protocol == "off":
+        return reader_class
+    from aserve.protocols.proxy_reader import ProxyHeaderReader
+
+    return partial(ProxyHeaderReader, reader_class, options.proxy_protocol)
+
+
+def _reader_class(http: str) -> Callable[[Http1Connection, ConnectionOptions], RequestReader]:
+    """The driver of the parser `http`."""
+    if http == "h11":
+        from aserve.protocols.parser_h11 import H11Reader
+
+        return H11Reader
+    from aserve.protocols.parser_httptools import HttptoolsReader
+
+    return HttptoolsReader

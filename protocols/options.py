@@ -1,0 +1,66 @@
+"""What connections need to know of the server's settings."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from aserve.protocols.policy import PROXY_FIELDS
+from aserve.protocols.trust import Trust
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionOptions:
+    """The few values that connections use; times are in seconds, sizes in bytes.
+
+    http: "auto" (httptools), "httptools" or "h11".
+
+    Time. keep_alive: an idle connection stays open between requests, 0 for one request a
+    connection. header_timeout: from accepting a connection, or from a later head's first byte, to
+    the head's end. body_timeout: in each span of this length a client has to send at least
+    `body_rate` bytes a second of a body that it has announced. write_timeout: a client may
+    read nothing while there is something for it. request_timeout: from the beginning of a
+    request to the end of its response. 0 for no limit in these four.
+
+    Size. limit_line: the request line. limit_fields: the number of header fields, also of
+    trailer fields. limit_field_size: a field's name and value. limit_head: the whole head. limit_body:
+    a request's body, 0 for no limit. body_buffer: bytes of a request's body that are held before
+    reading from the client pauses. limit_concurrency: requests at work at the same time, 0 for no
+    limit.
+
+    Headers. header_map: what becomes of names with an underscore. server_header: the Server
+    header, None for none. date_header: whether to send Date. headers: more of them for every
+    response.
+
+    Proxies. forwarded_trust: whose X-Forwarded-* and Forwarded headers are believed, None for
+    nobody's. forwarded_fields: which of them, in lower case. proxy_protocol: "off", or the
+    version of the PROXY protocol's header that connections begin with, "auto" for either.
+    proxy_trust: who may make such connections, None for nobody.
+    """
+
+    http: str = "auto"
+
+    keep_alive: float = 5.0
+    header_timeout: float = 30.0
+    body_timeout: float = 30.0
+    body_rate: int = 240
+    write_timeout: float = 60.0
+    request_timeout: float = 0.0
+
+    limit_line: int = 8190
+    limit_fields: int = 100
+    limit_field_size: int = 8190
+    limit_head: int = 65536
+    limit_body: int = 0
+    body_buffer: int = 65536
+    limit_concurrency: int = 0
+
+    header_map: Literal["drop", "refuse", "dangerous"] = "drop"
+    server_header: bytes | None = b"aserve"
+    date_header: bool = True
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+
+    forwarded_trust: Trust | None = None
+    forwarded_fields: frozenset[bytes] = PROXY_FIELDS
+    proxy_protocol: Literal["off", "v1", "v2", "auto"] = "off"
+    proxy_trust: Trust | None = None

@@ -1,0 +1,119 @@
+"""Where workers are born and where they are cleared away: what supervisor and worker share of each other."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import math
+import socket
+import time
+from collections.abc import Sequence
+
+from aserve import worker
+from aserve.addresses import Addresses
+from aserve.children import Child, Children
+from aserve.generation import Generation
+from aserve.messages import Channel
+from aserve.mold import NUMBER, Mold, MoldProcess
+from aserve.processes import fork
+from aserve.sharedpage import SharedPage
+from aserve.signals import Signals
+from aserve.stacks import StackFile
+
+
+class Nursery:
+    """Forks workers, and molds of workers, into a table of children, and takes them out of it.
+
+    Arguments: `signals` are the supervisor's, `addresses` where it listens.
+    """
+
+    def __init__(self, children: Children, signals: Signals, addresses: Addresses) -> None:
+        self._children = children
+        self._signals = signals
+        self._addresses = addresses
+        self._page = SharedPage()
+
+    def start(self, number: int, generation: Generation, mold: Mold | None = None) -> Child:
+        """Fork the worker of place `number`, or have `mold` fork it.
+
+        Raises OSError or PageFullError if there can be no more.
+        """
+        with contextlib.ExitStack() as undo:
+            slot = self._page.take()
+            undo.callback(self._page.give_back, slot)
+            stacks = StackFile()
+            undo.callback(stacks.close)
+            ours, theirs = Channel.pair()
+            undo.callback(ours.close)
+            undo.callback(theirs.close)
+            assignment = worker.Assignment(
+                number=number,
+                generation=generation.number,
+                settings=generation.settings,
+                channel=theirs,
+                slot=slot,
+                stacks=stacks,
+                sockets=generation.sockets,
+            )
+            if mold is None:
+                pid = fork(functools.partial(self._be_worker, ours, assignment))
+            else:
+                pid = mold.cast(number, slot, theirs, stacks)
+            undo.pop_all()
+        theirs.close()
+        now = time.monotonic()
+        deadline = now + (generation.settings.boot_timeout or math.inf)
+        child = Child(number, generation, pid, ours, slot, stacks, now, deadline)
+        self._children.add(child)
+        return child
+
+    def start_mold(self, generation: Generation) -> Mold:
+        """Fork the mold of `generation`; raise OSError or PageFullError if there can be no more."""
+        with contextlib.ExitStack() as undo:
+            slot = self._page.take()
+            undo.callback(self._page.give_back, slot)
+            stacks = StackFile()
+            undo.callback(stacks.close)
+            ours, theirs = Channel.pair()
+            undo.callback(ours.close)
+            undo.callback(theirs.close)
+            requests, answers = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            undo.callback(requests.close)
+            undo.callback(answers.close)
+            process = MoldProcess(generation, self._page, channel=theirs, requests=answers, stacks=stacks)
+            pid = fork(functools.partial(self._be_mold, ours, requests, process))
+            undo.pop_all()
+        theirs.close()
+        answers.close()
+        now = time.monotonic()
+        deadline = now + (generation.settings.boot_timeout or math.inf)
+        mold = Mold(NUMBER, generation, pid, ours, slot, stacks, now, deadline, requests=requests)
+        self._children.add(mold)
+        return mold
+
+    def _be_worker(self, ours: Channel, assignment: worker.Assignment) -> int:
+        ours.close()
+        self._be_child(assignment.sockets)
+        return worker.Worker(assignment).run()
+
+    def _be_mold(self, ours: Channel, requests: socket.socket, process: MoldProcess) -> int:
+        ours.close()
+        requests.close()
+        self._be_child(process.generation.sockets)
+        return process.run()
+
+    def _be_child(self, sockets: Sequence[socket.socket]) -> None:
+        """Run in the child: let go of what is the supervisor's.
+
+        As long as a child holds the supervisor's end of a channel, its sibling cannot see the
+        supervisor's death.
+        """
+        for sibling in self._children:
+            sibling.let_go()
+        self._signals.close()
+        self._addresses.let_go(sockets)
+
+    def clear(self, child: Child) -> None:
+        """Give back what was the share of a child that has been reaped."""
+        child.let_go()
+        self._page.give_back(child.slot)

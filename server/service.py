@@ -1,0 +1,263 @@
+"""What a worker does on its event loop: start the application, serve, drain, shut it down."""
+
+from __future__ import annotations
+
+import asyncio
+import enum
+import logging
+import math
+import time
+from collections.abc import Collection
+from typing import TYPE_CHECKING, Final
+
+import anyio
+
+from aserve import logs, recycling, titles
+from aserve.adapters import Adapter
+from aserve.adapters.lifespan import LifespanError
+from aserve.errors import EXIT_BOOT, BootError, application_traceback
+from aserve.listeners import Listeners
+from aserve.loops import LoopName
+from aserve.messages import Channel, Draining, Failed, Ready, Tired
+from aserve.options import Settings
+from aserve.processes import LEAVING_TIME, limit_leaving
+from aserve.protocols.exchange import Exchange
+from aserve.protocols.group import ConnectionGroup
+from aserve.protocols.options import ConnectionOptions
+from aserve.protocols.policy import PROXY_FIELDS
+from aserve.protocols.trust import Trust
+from aserve.sharedpage import Slot
+
+if TYPE_CHECKING:
+    from aserve.accesslog import AccessLog
+
+DEFAULT_HEAD: Final = 65536
+"""Bytes that a request's head may have, unless a longer line or field is asked for."""
+
+BEAT_INTERVAL: Final = 1.0
+"""Seconds between two heartbeats, or less if the timeout is short."""
+
+ABORT_TIME: Final = 1.0
+"""Seconds that the application has to notice that its connections were closed."""
+
+_log = logging.getLogger("aserve")
+
+
+class Ending(enum.IntEnum):
+    """How a worker has been told to end; it can only get more urgent."""
+
+    NOT = 0
+    RETIRE = 1
+    """There is a successor: idle connections end when they are due."""
+    STOP = 2
+    """Finish requests, close idle connections."""
+    AT_ONCE = 3
+    """Close everything."""
+
+
+class Service:
+    """One application in service; made and used on the running event loop.
+
+    Arguments: `name` is the worker's in the log; `listeners` are opened when the application has
+    started; `channel` and `slot` are where the supervisor learns how it goes.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        adapter: Adapter,
+        *,
+        listeners: Listeners,
+        channel: Channel,
+        slot: Slot,
+        name: str,
+        loop_name: LoopName,
+    ) -> None:
+        self.ending = Ending.NOT
+        self._settings = settings
+        self._adapter = adapter
+        self._listeners = listeners
+        self._channel = channel
+        self._slot = slot
+        self._name = name
+        self._loop_name = loop_name
+        self._told = anyio.Event()
+        self._booting = anyio.CancelScope()
+        self._patience = anyio.CancelScope()
+        self._group: ConnectionGroup | None = None
+        self._access_log: AccessLog | None = None
+        self._abandoned: Collection[int] = ()
+        self._most_requests = recycling.most_requests(settings)
+
+    async def run(self) -> int:
+        """Serve until told to end; return the exit status."""
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._beat)
+            status = await self._live()
+            tasks.cancel_scope.cancel()
+        return status
+
+    def end(self, ending: Ending) -> None:
+        """End as `ending` says, or more urgently if that was said before."""
+        self.ending = max(self.ending, ending)
+        self._told.set()
+        self._booting.cancel()
+        if self._group is not None and self._group.draining:
+            self._hurry(self._group)
+
+    def retire(self, abandoned: Collection[int]) -> None:
+        """End because there is a successor, who does not take over the sockets numbered in `abandoned`."""
+        self._abandoned = abandoned
+        self.end(Ending.RETIRE)
+
+    def reopen_logs(self, *, only_moved: bool = False) -> None:
+        """Go on in the log files that have the names now; with `only_moved`, if these are others."""
+        logs.reopen(only_moved=only_moved)
+        if self._access_log is not None and not only_moved:
+            self._access_log.reopen()
+
+    # -- service ------------------------------------------------------------------------------
+
+    async def _live(self) -> int:
+        status = 0
+        try:
+            with self._booting:
+                await self._adapter.startup()
+            if not self._booting.cancelled_caught:
+                await self._serve()
+                self._expect_end(0)
+                await self._adapter.shutdown()
+        except (BootError, LifespanError) as error:
+            status = EXIT_BOOT
+            self._expect_end(status)  # first: the supervisor looks at the beat as soon as it knows
+            self._channel.send(_failure(error))
+        self._expect_end(status)
+        return status
+
+    async def _serve(self) -> None:
+        settings = self._settings
+        loop = asyncio.get_running_loop()
+        access_log = None
+        if settings.access_logfile is not None:
+            from aserve.accesslog import AccessLog  # imported, and paid for, only where it is wanted
+
+            access_log = AccessLog(settings.access_logfile, settings.access_log_format, loop)
+            self._access_log = access_log
+        self.reopen_logs(only_moved=True)  # signals of the time before were not heard
+        self._group = group = ConnectionGroup(
+            self._adapter.exchange_factory,
+            loop=loop,
+            options=connection_options(settings),
+            access_log=access_log.log if access_log else None,
+        )
+        group.start()
+        group.on_closed = self._listeners.has_ended
+        group.on_stuck = self._stuck
+        self._listeners.open(group.connection, group.connections)
+        http = "httptools" if settings.http == "auto" else settings.http
+        self._show_life()  # a start-up that blocks the loop may have lasted longer than the timeout
+        self._channel.send(Ready(self._adapter.describe(), self._loop_name, http))
+        self._show("ready")
+        await self._told.wait()
+        await self._drain(group)
+        group.stop()
+        if access_log is not None:
+            access_log.close()
+
+    async def _drain(self, group: ConnectionGroup) -> None:
+        """Accept no more, and wait for the requests that there are, for the graceful time at most."""
+        graceful = self._settings.graceful_timeout
+        self._patience.deadline = anyio.current_time() + graceful
+        # At a stop nobody else takes what waits to be accepted; a successor does.
+        await self._listeners.close(empty=self._abandoned if self.ending is Ending.RETIRE else None)
+        self._channel.send(Draining())
+        self._show("draining")
+        group.drain()
+        self._hurry(group)
+        with self._patience:
+            await group.wait_closed()
+        if self._patience.cancelled_caught:
+            if self.ending is not Ending.AT_ONCE:
+                count = len(group.connections)
+                _log.warning("%s: %g s are over, connections cut off: %d", self._name, graceful, count)
+            group.abort()
+            with anyio.move_on_after(ABORT_TIME):
+                await group.wait_closed()
+
+    def _stuck(self, exchange: Exchange) -> None:
+        """What was cancelled does not end: the worker can only get rid of it by its own end."""
+        self._channel.send(Tired(f"still at work long after the request timeout: {exchange.line()}"))
+
+    def _show(self, state: str) -> None:
+        titles.show(self._settings, self._name.partition(" ")[0].replace("=", " "), state)
+
+    def _hurry(self, group: ConnectionGroup) -> None:
+        if self.ending >= Ending.STOP:
+            group.close_idle()
+        if self.ending is Ending.AT_ONCE:
+            self._patience.cancel()
+
+    def _expect_end(self, status: int) -> None:
+        """From here on everything has an end, even if there is no supervisor any more."""
+        limit_leaving(status)
+        # Nothing beats while the loop is closed and threads end.
+        self._slot.beat = time.monotonic() + LEAVING_TIME
+
+    # -- heartbeat ----------------------------------------------------------------------------
+
+    async def _beat(self) -> None:
+        """Show again and again that the loop runs. No thread: it would beat for a loop that hangs."""
+        timeout = self._settings.timeout
+        interval = min(BEAT_INTERVAL, timeout / 4) if timeout > 0 else BEAT_INTERVAL
+        while True:
+            self._show_life()
+            if self._group is not None and self._group.requests >= self._most_requests:
+                self._channel.send(Tired(f"{self._group.requests} requests (--max-requests)"))
+                self._most_requests = math.inf
+            await anyio.sleep(interval)
+
+    def _show_life(self) -> None:
+        # Not over a promise, which lies in the future
+        self._slot.beat = max(self._slot.beat, time.monotonic())
+        if self._group is not None:
+            self._slot.requests = self._group.requests
+            self._slot.connections = len(self._group.connections)
+
+
+def connection_options(settings: Settings) -> ConnectionOptions:
+    """Return what connections need to know of the settings."""
+    line, field = settings.limit_request_line, settings.limit_request_field_size
+    head = settings.limit_request_head or max(DEFAULT_HEAD, line + field + len("\r\n" * 3))
+    return ConnectionOptions(
+        http=settings.http,
+        keep_alive=settings.keep_alive,
+        header_timeout=settings.header_timeout,
+        body_timeout=settings.body_timeout,
+        body_rate=settings.min_body_rate,
+        write_timeout=settings.write_timeout,
+        request_timeout=settings.request_timeout,
+        limit_line=line or head,
+        limit_fields=settings.limit_request_fields or head,  # it cannot hold more
+        limit_field_size=field or head,
+        limit_head=head,
+        limit_body=settings.limit_request_body,
+        limit_concurrency=settings.limit_concurrency,
+        header_map=settings.header_map,
+        server_header=None if settings.no_server_header else b"aserve",
+        date_header=not settings.no_date_header,
+        headers=settings.header,
+        forwarded_trust=Trust(settings.forwarded_allow_ips),
+        forwarded_fields=frozenset(name.encode() for name in settings.forwarded_headers) or PROXY_FIELDS,
+        proxy_protocol=settings.proxy_protocol,
+        proxy_trust=Trust(settings.proxy_allow_from),
+    )
+
+
+def _failure(error: BootError | LifespanError) -> Failed:
+    reason, own = str(error).rstrip(), ""
+    if "\n" in reason:
+        # Frameworks send their whole traceback as the message; its last line is the reason.
+        what, _, own = reason.partition(": ")
+        reason = f"{what}: {own.rpartition(chr(10))[2]}"
+    cause = getattr(error, "cause", None)
+    return Failed("boot", reason, application_traceback(cause) if cause is not None else own)

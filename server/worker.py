@@ -1,0 +1,173 @@
+"""A worker process, from the fork to its exit status: it loads the application and runs the loop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import importlib
+import logging
+import os
+import signal
+import socket
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import anyio
+
+from aserve import identity, importpath, logs, loops, titles
+from aserve.adapters import Adapter, make_adapter
+from aserve.adapters.interfaces import detect
+from aserve.adapters.loading import ApplicationLoadError, load_application
+from aserve.errors import EXIT_BOOT, EXIT_LOAD, UserError, application_traceback
+from aserve.listeners import Listeners
+from aserve.messages import Channel, Failed, Retire
+from aserve.options import Settings
+from aserve.processes import free_forks
+from aserve.service import Ending, Service
+from aserve.sharedpage import Slot
+from aserve.signals import OBEYED, Signals
+from aserve.stacks import StackFile
+
+_log = logging.getLogger("aserve")
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """What a worker needs to know.
+
+    Arguments: `number` and `generation` name it; `channel` is its end of the connection to the
+    supervisor, `slot` its part of the shared page, `stacks` is for a crash; it accepts from
+    `sockets`; `application` is set if it has already been loaded.
+    """
+
+    number: int
+    generation: int
+    settings: Settings
+    channel: Channel
+    slot: Slot
+    stacks: StackFile
+    sockets: Sequence[socket.socket]
+    application: Any = None
+
+    def __str__(self) -> str:
+        return f"worker={self.number} gen={self.generation} pid={os.getpid()}"
+
+
+class Worker:
+    """The worker's process.
+
+    Arguments: `assignment` comes from the supervisor.
+    """
+
+    def __init__(self, assignment: Assignment) -> None:
+        self._assignment = assignment
+        self._settings = assignment.settings
+        self._channel = assignment.channel
+        self._signals = Signals(OBEYED)
+        self._listeners = Listeners(assignment.sockets, assignment.settings.worker_connections)
+
+    def run(self) -> int:
+        """Load, serve, end; return the exit status. Called once, in the child, after the fork.
+
+        Until the loop runs, TERM and its like end the process at once: nothing has been promised
+        to anybody, and an import may hang in code that no handler would interrupt.
+        """
+        self._assignment.stacks.fill_on_crash()
+        try:
+            logs.follow(self._settings)
+        except UserError as error:
+            self._channel.send(Failed("boot", str(error)))
+            return EXIT_BOOT
+        titles.show(self._settings, f"worker {self._assignment.number}", "booting")
+        identity.assume(self._settings)
+        free_forks(lambda: [self._channel.fileno(), *self._listeners.filenos()])
+        loop_name = loops.choose(self._settings.loop)
+        loop = loops.new_loop(loop_name)
+        asyncio.set_event_loop(loop)  # for applications that ask for it while they are imported
+        try:
+            adapter = self._load(loop)
+        except ApplicationLoadError as error:
+            own = application_traceback(error.cause) if error.cause is not None else ""
+            self._channel.send(Failed("load", str(error), own))
+            return EXIT_LOAD
+        options = {"loop_factory": lambda: loop}
+        return anyio.run(self._serve, adapter, loop_name, backend="asyncio", backend_options=options)
+
+    def _load(self, loop: asyncio.AbstractEventLoop) -> Adapter:
+        settings = self._settings
+        app = self._assignment.application
+        if app is None:
+            importpath.extend(settings)
+            importpath.forget_listings()
+            app = load_application(settings.app, settings.factory)
+        return make_adapter(
+            app,
+            detect(app, settings.worker_class),
+            loop=loop,
+            lifespan=settings.lifespan,
+            root_path=settings.root_path,
+            threads=settings.threads,
+            multiprocess=settings.workers > 1,
+        )
+
+    async def _serve(self, adapter: Adapter, loop_name: loops.LoopName) -> int:
+        assignment = self._assignment
+        service = Service(
+            self._settings,
+            adapter,
+            listeners=self._listeners,
+            channel=self._channel,
+            slot=assignment.slot,
+            name=str(assignment),
+            loop_name=loop_name,
+        )
+        loop = asyncio.get_running_loop()
+        self._signals.install()
+        loop.add_reader(self._signals.fileno(), self._hear_signals, service)
+        loop.add_reader(self._channel.fileno(), self._hear_supervisor, service)
+        try:
+            return await service.run()
+        finally:
+            # The handlers stay and take note for nobody: a late TERM is no reason to die half-way.
+            loop.remove_reader(self._signals.fileno())
+            loop.remove_reader(self._channel.fileno())
+
+    def _hear_signals(self, service: Service) -> None:
+        for number in self._signals.take():
+            match number:
+                case signal.SIGUSR1:
+                    service.reopen_logs()
+                case signal.SIGTERM:
+                    service.end(Ending.STOP)
+                case _:  # at a terminal INT goes to the supervisor and the workers alike
+                    service.end(Ending.AT_ONCE)
+
+    def _hear_supervisor(self, service: Service) -> None:
+        for message in self._channel.receive():
+            if isinstance(message, Retire):
+                service.retire({int(number) for number in message.abandoned.split()})
+        if self._channel.closed:
+            asyncio.get_running_loop().remove_reader(self._channel.fileno())
+            _log.warning("%s: the supervisor is gone, stopping", self._assignment)
+            service.end(Ending.STOP)
+
+
+def warm_up(settings: Settings) -> None:
+    """Import what the workers will need, for the supervisor to call before it forks.
+
+    Done once and shared by all of them. Nothing of it starts a thread or a loop.
+    """
+    names = ["anyio._backends._asyncio"]
+    if loops.choose(settings.loop) == "uvloop":
+        names.append("uvloop")
+    if settings.access_logfile is not None:
+        names.append("aserve.accesslog")
+    names.append(f"aserve.protocols.parser_{'h11' if settings.http == 'h11' else 'httptools'}")
+    if settings.worker_class != "wsgi":
+        names.append("aserve.adapters.asgi")
+    if settings.worker_class != "asgi":
+        names.append("aserve.adapters.wsgi")
+    for name in names:
+        with contextlib.suppress(ImportError):  # to be reported by who needs it
+            importlib.import_module(name)

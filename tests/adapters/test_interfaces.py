@@ -1,0 +1,108 @@
+"""Telling ASGI 3, ASGI 2 and WSGI apart."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import pytest
+
+from aserve.adapters.interfaces import detect
+from aserve.adapters.loading import ApplicationLoadError
+
+
+async def asgi3(scope: Any, receive: Any, send: Any) -> None: ...
+
+
+def asgi3_plain(scope: Any, receive: Any, send: Any) -> Any: ...
+
+
+class ASGI3Instance:
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None: ...
+
+
+class ASGI3Class:
+    def __init__(self, scope: Any, receive: Any, send: Any) -> None: ...
+
+    def __await__(self) -> Any: ...
+
+
+def asgi2(scope: Any) -> Any: ...
+
+
+class ASGI2Class:
+    def __init__(self, scope: Any) -> None: ...
+
+    async def __call__(self, receive: Any, send: Any) -> None: ...
+
+
+def wsgi(environ: Any, start_response: Any) -> Any: ...
+
+
+class WSGIInstance:
+    def __call__(self, environ: Any, start_response: Any) -> Any: ...
+
+
+class WSGIClass:
+    def __init__(self, environ: Any, start_response: Any) -> None: ...
+
+    def __iter__(self) -> Any: ...
+
+
+def anything(*args: Any) -> Any: ...
+
+
+@pytest.mark.parametrize(
+    ("app", "interface"),
+    [
+        (asgi3, "asgi3"),
+        (asgi3_plain, "asgi3"),
+        (ASGI3Instance(), "asgi3"),
+        (ASGI3Instance().__call__, "asgi3"),
+        (ASGI3Class, "asgi3"),
+        (functools.partial(asgi3), "asgi3"),
+        (asgi2, "asgi2"),
+        (ASGI2Class, "asgi2"),
+        (wsgi, "wsgi"),
+        (WSGIInstance(), "wsgi"),
+        (WSGIClass, "wsgi"),
+        (functools.partial(wsgi), "wsgi"),
+    ],
+)
+def test_detected(app: Any, interface: str) -> None:
+    assert detect(app, "auto") == interface
+
+
+def test_frameworks() -> None:
+    from django.core.handlers.asgi import ASGIHandler
+    from django.core.handlers.wsgi import WSGIHandler
+    from fastapi import FastAPI
+    from flask import Flask
+    from starlette.applications import Starlette
+
+    assert detect(FastAPI(), "auto") == detect(Starlette(), "auto") == "asgi3"
+    assert detect(Flask("x"), "auto") == "wsgi"
+    assert detect(ASGIHandler.__new__(ASGIHandler), "auto") == "asgi3"
+    assert detect(WSGIHandler.__new__(WSGIHandler), "auto") == "wsgi"
+
+
+@pytest.mark.parametrize(
+    ("app", "worker_class", "message"),
+    [
+        (wsgi, "asgi", "serve it with -k wsgi"),
+        (asgi3, "wsgi", "serve it with -k asgi"),
+        (ASGI2Class, "wsgi", "serve it with -k asgi"),
+        (anything, "auto", "say -k asgi or -k wsgi"),
+        ("text", "auto", "is a str, which cannot be called"),
+        (lambda: asgi3, "auto", "--factory"),
+    ],
+)
+def test_refused(app: Any, worker_class: str, message: str) -> None:
+    with pytest.raises(ApplicationLoadError) as caught:
+        detect(app, worker_class)
+    assert message in str(caught.value)
+
+
+def test_an_open_signature_is_what_the_user_says() -> None:
+    assert detect(anything, "asgi") == "asgi3"
+    assert detect(anything, "wsgi") == "wsgi"

@@ -1,0 +1,89 @@
+"""The lifespan protocol, without a server around it."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import pytest
+
+from aserve.adapters.lifespan import Lifespan, LifespanError
+
+
+def application(log: list[str], *, at: str = "", kind: str = "") -> Any:
+    """A lifespan application; at phase `at` it does `kind`."""
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        assert scope["type"] == "lifespan"
+        for phase in ("startup", "shutdown"):
+            assert (await receive())["type"] == f"lifespan.{phase}"
+            log.append(phase)
+            if at == phase and kind == "raise":
+                raise ValueError(f"deliberate at {phase}")
+            if at == phase and kind == "return":
+                return
+            failed = at == phase and kind == "fail"
+            scope["state"]["seen"] = phase
+            outcome = "failed" if failed else "complete"
+            await send({"type": f"lifespan.{phase}.{outcome}", "message": "no luck"})
+            if failed:
+                return
+
+    return app
+
+
+async def test_complete() -> None:
+    log: list[str] = []
+    lifespan = Lifespan(application(log), "on")
+    await lifespan.startup()
+    assert lifespan.state == {"seen": "startup"}
+    await lifespan.shutdown()
+    assert log == ["startup", "shutdown"]
+
+
+@pytest.mark.parametrize("mode", ["auto", "on"])
+async def test_startup_failed(mode: str) -> None:
+    with pytest.raises(LifespanError, match="start-up failed: no luck"):
+        await Lifespan(application([], at="startup", kind="fail"), mode).startup()
+
+
+@pytest.mark.parametrize("kind", ["raise", "return"])
+async def test_unsupported(kind: str) -> None:
+    lifespan = Lifespan(application([], at="startup", kind=kind), "auto")
+    await lifespan.startup()
+    await lifespan.shutdown()
+    with pytest.raises(LifespanError, match="instead of answering") as caught:
+        await Lifespan(application([], at="startup", kind=kind), "on").startup()
+    assert isinstance(caught.value.cause, ValueError) is (kind == "raise")
+
+
+async def test_off() -> None:
+    log: list[str] = []
+    lifespan = Lifespan(application(log), "off")
+    await lifespan.startup()
+    await lifespan.shutdown()
+    assert not log
+
+
+@pytest.mark.parametrize(("kind", "logged"), [("fail", "shutdown failed: no luck"), ("raise", "deliberate")])
+async def test_shutdown_failure_is_logged(kind: str, logged: str, caplog: pytest.LogCaptureFixture) -> None:
+    lifespan = Lifespan(application([], at="shutdown", kind=kind), "on")
+    await lifespan.startup()
+    with caplog.at_level(logging.ERROR, "aserve"):
+        await lifespan.shutdown()
+    assert logged in caplog.text
+
+
+@pytest.mark.parametrize("kind", ["http.response.start", "lifespan.shutdown.complete"])
+async def test_another_message_is_no_answer(kind: str) -> None:
+    """An application that takes the lifespan scope for a request does not support it."""
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": kind, "status": 200})
+
+    lifespan = Lifespan(app, "auto")
+    await lifespan.startup()
+    assert not lifespan.supported
+    await lifespan.shutdown()
+    with pytest.raises(LifespanError, match="instead of answering"):
+        await Lifespan(app, "on").startup()

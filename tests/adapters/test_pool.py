@@ -1,0 +1,87 @@
+"""The thread pool: nothing is lost, order is kept, blocked threads get help."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import threading
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from aserve.adapters.pool import ThreadPool
+
+
+@asynccontextmanager
+async def running(size: int) -> AsyncIterator[ThreadPool]:
+    pool = ThreadPool(asyncio.get_running_loop(), size)
+    pool.start()
+    try:
+        yield pool
+    finally:
+        pool.close()
+        async with asyncio.timeout(10):
+            while any(thread.is_alive() for thread in pool._threads):
+                await asyncio.sleep(0.01)
+
+
+async def test_everything_is_done_and_posted_in_order() -> None:
+    total = 20_000
+    posts: list[int] = []
+    done = asyncio.get_running_loop().create_future()
+
+    def note(number: int) -> None:
+        posts.append(number)
+        if len(posts) == total:
+            done.set_result(None)
+
+    async with running(1) as pool:
+        for number in range(total):
+            pool.submit(lambda number=number: pool.post(note, number))  # type: ignore[misc]
+            if number % 97 == 0:
+                await asyncio.sleep(0)
+        await asyncio.wait_for(done, 20)
+    assert posts == list(range(total))
+
+
+async def test_work_that_waits_for_other_work_gets_it() -> None:
+    """As many pieces as there are threads run at once, also when each waits for all the others."""
+    size = 16
+    barrier = threading.Barrier(size)
+    finished: asyncio.Queue[bool] = asyncio.Queue()
+
+    async with running(size) as pool:
+
+        def work() -> None:
+            barrier.wait(10)
+            pool.post(finished.put_nowait, True)
+
+        for _ in range(20):
+            for _ in range(size):
+                pool.submit(work)
+            for _ in range(size):
+                await asyncio.wait_for(finished.get(), 10)
+
+
+async def test_waking_and_parking_do_not_lose_each_other() -> None:
+    """One piece at a time, each submitted when the threads are about to sleep."""
+    finished: asyncio.Queue[None] = asyncio.Queue()
+    async with running(4) as pool:
+        for _ in range(5000):
+            pool.submit(lambda: pool.post(finished.put_nowait, None))
+            await asyncio.wait_for(finished.get(), 10)
+
+
+async def test_context_variables_do_not_leak() -> None:
+    variable: contextvars.ContextVar[int] = contextvars.ContextVar("variable", default=0)
+    seen: asyncio.Queue[int] = asyncio.Queue()
+
+    async with running(1) as pool:
+
+        def work() -> None:
+            value = variable.get()
+            variable.set(value + 1)
+            pool.post(seen.put_nowait, value)
+
+        for _ in range(3):
+            pool.submit(work)
+            assert await asyncio.wait_for(seen.get(), 10) == 0

@@ -1,0 +1,1 @@
+"""Real frameworks, served by a real process, driven over real sockets."""

@@ -1,0 +1,1 @@
+"""Whole servers with tiny applications: what they survive, told by their documented log lines."""

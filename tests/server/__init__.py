@@ -1,0 +1,1 @@
+"""The server package: the parts of the process model, settings, sockets and logs."""
