@@ -245,7 +245,8 @@ class Http1Connection(RefusingConnection):
                 self.deadline = self.group.idle_deadline  # the response before is not even there
                 self.group.watch_writing(self)
             else:
-                self.transport.close()
+                # Who sends empty lines is sending at this moment, maybe: no reset for that.
+                self.end(unread=self.reader is not None and self.reader.skipped > 0)
         elif reading is _HEAD:
             self.refuse(policy.HEAD_TOO_SLOW)
         elif reading is _BODY:

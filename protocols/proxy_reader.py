@@ -27,7 +27,7 @@ class ProxyHeaderReader:
     make: makes the reader of requests. versions: of the header.
     """
 
-    __slots__ = ("_connection", "_header", "_make", "_options", "pending")
+    __slots__ = ("_connection", "_header", "_make", "_options", "pending", "skipped")
 
     def __init__(
         self,
@@ -42,6 +42,7 @@ class ProxyHeaderReader:
         self._header = ProxyHeader(versions)
         # An incomplete header is no incomplete request: no response would be understood.
         self.pending = b""
+        self.skipped = 0
 
     def feed(self, data: bytes) -> None:
         """Take what the proxy has sent; raises `RequestRefusedError` for what is behind the header."""

@@ -24,9 +24,14 @@ _CLOSED: Final = Reading.CLOSED
 
 
 class Reader(Protocol):
-    """What a connection gives its bytes to. pending: those that wait, b"" if none do."""
+    """What a connection gives its bytes to.
+
+    pending: those that wait, b"" if none do. skipped: how many empty lines' bytes have come in front
+    of a head that is still to come.
+    """
 
     pending: bytes
+    skipped: int
 
     def feed(self, data: bytes) -> None:
         """Take what the client has sent; raises `RequestRefusedError`."""

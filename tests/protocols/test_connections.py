@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Callable
 
 import pytest
@@ -39,6 +40,19 @@ async def test_idle_connection_ends_after_keep_alive(serving: Serving) -> None:
 async def test_silent_connection_ends(serving: Serving) -> None:
     async with serving(keep_alive=0.2, header_timeout=0.4) as host, host.client() as client:
         assert await client.read_until_closed() == b""
+
+
+@pytest.mark.parametrize("asked", [False, True])
+async def test_no_reset_for_empty_lines(serving: Serving, asked: bool) -> None:
+    """RFC 9112 section 9.6: who sends empty lines may be sending one while the connection is closed."""
+    async with serving(keep_alive=0.2, header_timeout=0.3) as host, host.client() as client:
+        if asked:
+            await client.ask(request())
+        await client.send(b"\r\n")
+        assert await client.read_until_closed() == b""
+        await client.send(b"\r\n")
+        # Over loopback, a reset would be here before the next call
+        assert client.socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == 0
 
 
 async def test_slow_head_is_refused(serving: Serving) -> None:
