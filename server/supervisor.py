@@ -86,15 +86,18 @@ class Supervisor:
         self._signals.install()
         self._open()
         self._arrange()
-        while self._phase is not Phase.STOPPED:
+        while True:
             if self._host.heed(self._situation()):
                 self._give_way()
+            if self._phase is Phase.STOPPING and not self._crew.children and not self._host.busy:
+                break  # only now: one turn may bring both the stop and the last worker's end
             self._wake_at = self._due()
             for event in self._crew.inbox.wait(self._wake_at - time.monotonic()):
                 self._take(event)
             self._crew.reap()
             self._crew.watch(self._wake_at)
             self._arrange()
+        self._phase = next_phase(self._phase, Phase.STOPPED)
         self._signals.ignore()
         _log.info("stopped")
         return self._status
@@ -180,8 +183,6 @@ class Supervisor:
                 self._staff()
             self._close_unused()
             self._crew.release_molds()
-        if self._phase is Phase.STOPPING and not self._crew.children and not self._host.busy:
-            self._phase = next_phase(self._phase, Phase.STOPPED)
 
     def _staff(self) -> None:
         for decision in self._staffing.decide(self._crew.children, time.monotonic()):

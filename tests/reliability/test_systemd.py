@@ -16,8 +16,9 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Serve
-from tests.reliability.conftest import PATIENCE, Code
+from tests.reliability.conftest import PATIENCE, Code, wait_until
 from tests.support.client import RawClient, request
+from tests.support.host import group_members
 from tests.support.process import ServerProcess
 
 ROOT = Path(__file__).parents[2]
@@ -110,6 +111,21 @@ def test_a_life_of_a_notify_reload_service(serve: Serve, code: Code, manager: Ma
     assert manager.messages[stopping]["STATUS"] == "stopping"
     known = [key for key in manager.kinds(ready) if key in ("READY", "RELOADING", "STOPPING")]
     assert known == ["READY", "RELOADING", "READY", "RELOADING", "READY", "STOPPING"]
+
+
+def test_a_stop_is_told_even_if_it_is_over_at_once(serve: Serve, code: Code, manager: Manager) -> None:
+    """The supervisor, who could not run, learns of the stop and of the last worker's end together."""
+    code.asgi()
+    server = serve("main:app", env={"NOTIFY_SOCKET": manager.address})
+    manager.wait("STATUS", "1 worker")
+    [worker] = server.worker_pids()
+    server.signal(signal.SIGSTOP)
+    server.signal(signal.SIGTERM)
+    os.kill(worker, signal.SIGTERM)
+    wait_until(lambda: group_members(server.pid) == [server.pid], "the worker has ended")
+    server.signal(signal.SIGCONT)
+    server.wait()
+    manager.wait("STOPPING", "1")
 
 
 def test_ready_means_that_a_worker_serves(serve: Serve, code: Code, manager: Manager) -> None:
