@@ -7,11 +7,13 @@
 # make clean   remove everything that was made
 #
 # Needs python3 (3.11 or newer) with venv, and make. Everything goes to VENV and build/.
-# PYTHON chooses the interpreter, TESTS what pytest gets: make test TESTS="tests/server -k bind"
+# PYTHON chooses the interpreter, TESTS what pytest gets: make test TESTS="tests/server -k bind",
+# JOBS how many files are tested at the same time (0: all in one process, for a debugger)
 
 PYTHON ?= python3
 VENV ?= .venv
 TESTS ?=
+JOBS ?= 3
 BENCH ?=
 FUZZ ?=
 
@@ -46,7 +48,7 @@ lint: install
 	$(BIN)/mypy tests examples benchmarks
 
 pytest: install
-	$(BIN)/python -m pytest $(TESTS)
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(TESTS)
 
 fuzz: install
 	$(if $(filter --atheris,$(FUZZ)),$(BIN)/python -m pip install --quiet 'atheris>=3')

@@ -175,6 +175,6 @@ def test_two_workers(serve: Serve, app: str) -> None:
 async def test_lifespan_runs_once_each_way(serve: Serve, flavour: Flavour, app: str) -> None:
     """Start-up before the server is ready, shutdown before it ends."""
     server = serve(*flavour.options, f"apps.{app}", cwd=TESTS)
-    assert server.lines("stdout") == ["lifespan: up"]
+    server.wait_line("^lifespan: up$", stream="stdout")  # another pipe than that of "ready"
     server.stop()
     assert server.lines("stdout") == ["lifespan: up", "lifespan: down"]

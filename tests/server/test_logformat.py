@@ -87,7 +87,6 @@ def test_named_formats() -> None:
         ("M", "1250"),
         ("D", "1250000"),
         ("L", "1.250000"),
-        ("p", f"<{os.getpid()}>"),
         ("{x-none}i", "-"),
         ("{x-none}o", "-"),
         ("{no_such_variable}e", "-"),
@@ -96,6 +95,10 @@ def test_named_formats() -> None:
 def test_atoms(atom: str, expected: str) -> None:
     assert line(f"%({atom})s") == expected
     assert line(f"<%({atom})s|%({atom})s>") == f"<{expected}|{expected}>"
+
+
+def test_the_process() -> None:
+    assert line("%(p)s") == f"<{os.getpid()}>"
 
 
 def test_no_body_and_no_query() -> None:
