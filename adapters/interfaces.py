@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from typing import Any, Literal
+import math
+from typing import Any, Final, Literal
 
 from aserve.adapters.loading import ApplicationLoadError
 
@@ -11,7 +12,12 @@ Interface = Literal["asgi3", "asgi2", "wsgi"]
 
 # Positional arguments an application is called with: ASGI 3 (scope, receive, send),
 # WSGI (environ, start_response), ASGI 2 (scope).
-_BY_ARGUMENTS: dict[int, Interface] = {3: "asgi3", 2: "wsgi", 1: "asgi2"}
+_BY_ARGUMENTS: Final[dict[int, Interface]] = {3: "asgi3", 2: "wsgi", 1: "asgi2"}
+
+# Marks of asgiref's compatibility module, for what looks like the other version of ASGI.
+_HINTS: Final[dict[str, Interface]] = {"_asgi_single_callable": "asgi3", "_asgi_double_callable": "asgi2"}
+
+_TAKES: Final = "ASGI takes three (scope, receive, send), WSGI two (environ, start_response)"
 
 
 def detect(app: Any, worker_class: str) -> Interface:
@@ -46,31 +52,56 @@ def _a(noun: str) -> str:
     return f"{'an' if noun[:1].lower() in 'aeiou' else 'a'} {noun}"
 
 
+def _count(arguments: float) -> str:
+    return f"{arguments} argument{'s' * (arguments != 1)}"
+
+
 def _look(app: Any) -> Interface | None:
     """The interface if the object shows it; None when its signature leaves it open."""
+    for hint, marked in _HINTS.items():
+        if getattr(app, hint, False) is True:
+            return marked
     required, most = _arguments(app)
-    if _is_coroutine(app) and most >= 3:
+    if required > 3:
+        raise ApplicationLoadError(f"the application takes {_count(required)}: {_TAKES}")
+    if _is_coroutine(app):
+        if most < 3:
+            raise ApplicationLoadError(f"the application is async, and takes {_count(most)}: {_TAKES}")
         return "asgi3"
-    if required == 0 and most == 0 and not inspect.isclass(app):
+    if required == 0 and most < math.inf:
         raise ApplicationLoadError(
-            "the application takes no arguments: is it a factory? Then say --factory, or write factory()"
+            "the application needs no arguments: is it a factory, or a class to make one of? "
+            "Then say --factory, or write factory()"
         )
+    if required == 2:
+        return "wsgi"  # also with a third, optional one; what takes scope, receive and send needs them all
     candidates = [kind for count, kind in _BY_ARGUMENTS.items() if required <= count <= most]
     return candidates[0] if len(candidates) == 1 else None
 
 
 def _is_coroutine(app: Any) -> bool:
-    return inspect.iscoroutinefunction(app) or inspect.iscoroutinefunction(type(app).__call__)
+    # Calling an object means its class's __call__, which may be a slot that each of them fills in.
+    return inspect.iscoroutinefunction(app) or (
+        not inspect.isclass(app) and inspect.iscoroutinefunction(app.__call__)
+    )
 
 
 def _arguments(app: Any) -> tuple[int, float]:
     """How many positional arguments `app` needs, and how many it takes."""
-    try:
-        parameters = inspect.signature(app).parameters.values()
-    except (TypeError, ValueError):
-        return 1, float("inf")
+    parameters = _parameters(app)
+    if parameters is None:
+        return 1, math.inf
     positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
     required = sum(p.default is p.empty for p in positional)
     if any(p.kind is p.VAR_POSITIONAL for p in parameters):
-        return required, float("inf")
+        return required, math.inf
     return required, len(positional)
+
+
+def _parameters(app: Any) -> list[inspect.Parameter] | None:
+    for place in (app, app.__call__):
+        try:
+            return list(inspect.signature(place).parameters.values())
+        except (TypeError, ValueError):
+            pass
+    return None

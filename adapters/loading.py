@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import sys
 from typing import Any
 
@@ -27,7 +28,7 @@ def load_application(spec: str, factory: bool = False) -> Any:
     for its `application` or `app`. factory: call what was found, without arguments.
     Raises `ApplicationLoadError` with a message for the user.
     """
-    module_name, colon, attribute = spec.partition(":")
+    module_name, colon, attribute = spec.strip().partition(":")
     if not module_name or (colon and not attribute):
         raise ApplicationLoadError(
             f"{spec!r} does not name an application: write MODULE:ATTRIBUTE, for example main:app"
@@ -38,6 +39,12 @@ def load_application(spec: str, factory: bool = False) -> Any:
             f"{module_name!r} is a path, not a module: write {suggestion}:{attribute or 'app'}"
         )
     called = attribute.endswith("()")
+    if "(" in attribute.removesuffix("()"):
+        name = attribute.partition("(")[0]
+        raise ApplicationLoadError(
+            f"{spec!r}: a factory is called without arguments: write {module_name}:{name}(), and have "
+            "the rest come from the environment"
+        )
     module = _import(module_name)
     app = _find(module, module_name, attribute.removesuffix("()"))
     if factory or called:
@@ -91,8 +98,14 @@ def _call(app: Any, spec: str) -> Any:
     if not callable(app):
         raise ApplicationLoadError(f"{spec!r} is not callable, so it is no application factory")
     try:
-        return app()
+        made = app()
     except (Exception, SystemExit) as error:
         raise ApplicationLoadError(
             f"the application factory {spec!r} failed: {type(error).__name__}: {error}", error
         ) from error
+    if inspect.iscoroutine(made):
+        made.close()
+        raise ApplicationLoadError(
+            f"the application factory {spec!r} is async: make it a plain function, and await in the lifespan"
+        )
+    return made

@@ -49,7 +49,41 @@ class WSGIClass:
     def __iter__(self) -> Any: ...
 
 
+class CallSetLater:
+    """As middleware does that serves both versions of ASGI."""
+
+    __slots__ = ("__call__",)
+
+    def __init__(self) -> None:
+        async def call(scope: Any, receive: Any, send: Any) -> None: ...
+
+        self.__call__ = call
+
+
+class NeedsNothing:
+    def __call__(self, environ: Any, start_response: Any) -> Any: ...
+
+
+def wsgi_and_more(environ: Any, start_response: Any, more: Any = None) -> Any: ...
+
+
+def create_app(config: Any = None) -> Any: ...
+
+
+async def handler(request: Any) -> Any: ...
+
+
+def four(first: Any, second: Any, third: Any, fourth: Any) -> Any: ...
+
+
 def anything(*args: Any) -> Any: ...
+
+
+def marked(hint: str) -> Any:
+    def application(*args: Any) -> Any: ...
+
+    setattr(application, hint, True)
+    return application
 
 
 @pytest.mark.parametrize(
@@ -67,6 +101,10 @@ def anything(*args: Any) -> Any: ...
         (WSGIInstance(), "wsgi"),
         (WSGIClass, "wsgi"),
         (functools.partial(wsgi), "wsgi"),
+        (CallSetLater(), "asgi3"),
+        (wsgi_and_more, "wsgi"),
+        (marked("_asgi_single_callable"), "asgi3"),
+        (marked("_asgi_double_callable"), "asgi2"),
     ],
 )
 def test_detected(app: Any, interface: str) -> None:
@@ -98,6 +136,24 @@ def test_frameworks() -> None:
     ],
 )
 def test_refused(app: Any, worker_class: str, message: str) -> None:
+    with pytest.raises(ApplicationLoadError) as caught:
+        detect(app, worker_class)
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize("worker_class", ["auto", "asgi", "wsgi"])
+@pytest.mark.parametrize(
+    ("app", "message"),
+    [
+        (create_app, "--factory"),
+        (NeedsNothing, "--factory"),
+        (handler, "is async, and takes 1 argument"),
+        (four, "takes 4 arguments"),
+    ],
+)
+def test_what_can_only_fail_is_refused_whatever_the_user_says(
+    app: Any, message: str, worker_class: str
+) -> None:
     with pytest.raises(ApplicationLoadError) as caught:
         detect(app, worker_class)
     assert message in str(caught.value)

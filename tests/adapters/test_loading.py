@@ -17,6 +17,8 @@ app = "app"
 place = Place()
 def make():
     return "made"
+async def slowly():
+    return "made"
 def broken():
     raise ValueError("no database")
 number = 1
@@ -50,6 +52,7 @@ def modules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         ("loadable:place.app", False, "dotted"),
         ("loadable:make()", False, "made"),
         ("loadable:make", True, "made"),
+        ("loadable:make() ", False, "made"),
         ("loadable", False, "app"),
         ("both", False, "application"),
         ("package.inner:app", False, "inner"),
@@ -72,6 +75,8 @@ def test_found(spec: str, factory: bool, found: str) -> None:
         (":app", "MODULE:ATTRIBUTE"),
         ("loadable:", "MODULE:ATTRIBUTE"),
         ("loadable:number()", "no application factory"),
+        ("loadable:make('x')", "without arguments: write loadable:make()"),
+        ("loadable:slowly()", "is async: make it a plain function"),
     ],
 )
 def test_not_found(spec: str, message: str) -> None:
