@@ -169,6 +169,7 @@ class ClientSettings:
         default=("127.0.0.1", "::1", "unix"),
         default_text="127.0.0.1,::1,unix",
         extra_environment=(("FORWARDED_ALLOW_IPS", "{}"),),
+        elsewhere=("--proxy-headers",),
         help="The proxies whose Forwarded and X-Forwarded-* headers are believed: addresses, networks, "
         "unix for whoever connects to a Unix socket, * for everybody, none for nobody.",
     )

@@ -100,6 +100,15 @@ def test_little_is_imported_to_say_the_version(tmp_path: Path) -> None:
             "there is no option --interface: write --worker-class auto|asgi|wsgi",
         ),
         (["--worker", "3", "main:app"], "there is no option --worker: did you mean --workers?"),
+        (["--bnid", ":0", "main:app"], "there is no option --bnid: did you mean --bind?"),
+        (
+            ["--reload", "main:app"],
+            "there is no option --reload: send HUP to the server when the code has changed",
+        ),
+        # What resembles another option only a little is more often one of another server.
+        (["--config", "x", "main:app"], "there is no option --config: aserve --help lists them"),
+        (["--certfile", "x", "main:app"], "there is no option --certfile: aserve --help lists them"),
+        (["--spew", "main:app"], "there is no option --spew: aserve --help lists them"),
         (["--zzzzzz", "main:app"], "there is no option --zzzzzz: aserve --help lists them"),
         (["-X", "main:app"], "there is no option -X: aserve --help lists them"),
         (["main:app", "--workers"], "--workers needs a value: write --workers N|auto"),
