@@ -38,6 +38,11 @@ class Refusal:
         """The response's body."""
         return self.text.encode() + b"\n"
 
+    @property
+    def size(self) -> int:
+        """Bytes of the body that is sent."""
+        return 0 if self.bodiless else len(self.content)
+
 
 MALFORMED: Final = Refusal(400, "malformed request", "RFC 9112 §2.2")
 BAD_TARGET: Final = Refusal(400, "invalid request target", "RFC 9112 §3.2")

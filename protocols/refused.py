@@ -39,5 +39,5 @@ def refused_exchange(connection: Http1Connection, refusal: Refusal) -> Exchange:
     exchange.started = connection.group.loop.time()
     exchange.status = refusal.status
     exchange.response_headers = ()
-    exchange.body_sent = 0 if refusal.bodiless else len(refusal.content)
+    exchange.body_sent = refusal.size
     return exchange

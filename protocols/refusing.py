@@ -85,6 +85,7 @@ class RefusingConnection(LingeringConnection):
             exchange.state = Response.BROKEN
             exchange.status = refusal.status
             exchange.response_headers = ()
+            exchange.body_sent = refusal.size
             self.group.finished(exchange)
             self.exchange = None
             exchange.disconnect()

@@ -63,7 +63,7 @@ def test_refused_heads(http: str, serve: Serve, app_dir: Path) -> None:
 def test_in_the_order_of_the_responses_and_each_only_once(serve: Serve, app_dir: Path) -> None:
     (app_dir / "main.py").write_text(APP)
     server = serve(
-        "--lifespan", "off", "--access-logfile", "log", "--access-logformat", "%(r)s %(s)s", "main:app"
+        "--lifespan", "off", "--access-logfile", "log", "--access-logformat", "%(r)s %(s)s %(B)s", "main:app"
     )
     for data in (GET + GET + b"bad\r\n\r\n", GET + SMUGGLED, SMUGGLED):
         with RawClient(server.target) as client:
@@ -71,9 +71,9 @@ def test_in_the_order_of_the_responses_and_each_only_once(serve: Serve, app_dir:
             client.read_until_closed()
     server.stop()
     assert (app_dir / "log").read_text().splitlines() == [
-        *("GET / HTTP/1.1 200", "GET / HTTP/1.1 200", "bad - HTTP/- 400"),
-        *("GET / HTTP/1.1 200", "POST /two HTTP/1.1 400"),
-        "POST /two HTTP/1.1 400",
+        *("GET / HTTP/1.1 200 5", "GET / HTTP/1.1 200 5", "bad - HTTP/- 400 18"),
+        *("GET / HTTP/1.1 200 5", "POST /two HTTP/1.1 400 16"),
+        "POST /two HTTP/1.1 400 16",
     ]
 
 
