@@ -108,7 +108,12 @@ class Lifespan:
                 "(--lifespan off serves it without)",
                 cause,
             )
-        logger.debug("the application does not support lifespan events: %r", cause)
+        if cause is None:
+            logger.debug("served without lifespan events: the application has returned")
+        else:  # which may as well be its start-up that has failed
+            logger.info(
+                "served without lifespan events: the application raised %s: %s", type(cause).__name__, cause
+            )
 
     def _log_failure(self, what: str) -> None:
         assert self._task is not None

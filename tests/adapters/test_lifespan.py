@@ -57,6 +57,15 @@ async def test_unsupported(kind: str) -> None:
     assert isinstance(caught.value.cause, ValueError) is (kind == "raise")
 
 
+async def test_what_the_application_raised_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    """It may be that its start-up has failed, not that it knows no lifespan."""
+    caplog.set_level(logging.INFO, "aserve")
+    await Lifespan(application([], at="startup", kind="raise"), "auto").startup()
+    assert caplog.messages == [
+        "served without lifespan events: the application raised ValueError: deliberate at startup"
+    ]
+
+
 async def test_off() -> None:
     log: list[str] = []
     lifespan = Lifespan(application(log), "off")
