@@ -27,6 +27,8 @@ def detect(app: Any, worker_class: str) -> Interface:
     Raises `ApplicationLoadError` when the object is no application, or visibly another kind than
     asked for.
     """
+    if app is None:
+        raise ApplicationLoadError("the application is None: if a factory makes it, does it return it?")
     if not callable(app):
         raise ApplicationLoadError(
             f"the application is {_a(type(app).__name__)}, which cannot be called: "

@@ -70,20 +70,34 @@ def _import(name: str) -> Any:
 def _find(module: Any, name: str, attribute: str) -> Any:
     if not attribute:
         for candidate in _NAMES:
-            if hasattr(module, candidate):
-                return getattr(module, candidate)
+            try:
+                return _get(module, candidate)
+            except AttributeError:
+                pass
         raise ApplicationLoadError(
             f"module {name!r} has neither 'application' nor 'app': name it, {name}:ATTRIBUTE"
         )
     found = module
     for part in attribute.split("."):
         try:
-            found = getattr(found, part)
+            found = _get(found, part)
         except AttributeError:
             raise ApplicationLoadError(
                 f"module {name!r} has no attribute {attribute!r}: {_nearest(module, attribute)}"
             ) from None
     return found
+
+
+def _get(owner: Any, name: str) -> Any:
+    """The attribute; raises AttributeError only if there is none. It may be made when it is asked for."""
+    try:
+        return getattr(owner, name)
+    except (Exception, SystemExit) as error:
+        if isinstance(error, AttributeError) and error.name in (None, name):
+            raise
+        raise ApplicationLoadError(
+            f"looking up {name!r} failed: {type(error).__name__}: {error}", error
+        ) from error
 
 
 def _nearest(module: Any, attribute: str) -> str:

@@ -132,6 +132,7 @@ def test_frameworks() -> None:
         (ASGI2Class, "wsgi", "serve it with -k asgi"),
         (anything, "auto", "say -k asgi or -k wsgi"),
         ("text", "auto", "is a str, which cannot be called"),
+        (None, "auto", "is None: if a factory makes it, does it return it?"),
         (lambda: asgi3, "auto", "--factory"),
     ],
 )

@@ -13,6 +13,12 @@ from aserve.adapters.loading import ApplicationLoadError, load_application
 SOURCE = """
 class Place:
     app = "dotted"
+    @property
+    def late(self):
+        raise ValueError("no settings")
+    @property
+    def wrong(self):
+        return self.nothing
 app = "app"
 place = Place()
 def make():
@@ -34,6 +40,7 @@ def modules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     (tmp_path / "both.py").write_text("application = 'application'\napp = 'app'\n")
     (tmp_path / "nothing.py").write_text("apps = 1\n")
     (tmp_path / "raises.py").write_text("raise RuntimeError('at import')\n")
+    (tmp_path / "lazy.py").write_text("def __getattr__(name):\n    raise RuntimeError('late')\n")
     (tmp_path / "exits.py").write_text("raise SystemExit(7)\n")
     (tmp_path / "lacks.py").write_text("import no_such_dependency\n")
     package = tmp_path / "package"
@@ -93,6 +100,10 @@ def test_not_found(spec: str, message: str) -> None:
         ("exits:app", "SystemExit: 7", SystemExit),
         ("lacks:app", "No module named 'no_such_dependency'", ModuleNotFoundError),
         ("loadable:broken()", "ValueError: no database", ValueError),
+        ("loadable:place.late", "looking up 'late' failed: ValueError: no settings", ValueError),
+        ("loadable:place.wrong", "has no attribute 'nothing'", AttributeError),
+        ("lazy:app", "looking up 'app' failed: RuntimeError: late", RuntimeError),
+        ("lazy", "RuntimeError: late", RuntimeError),
     ],
 )
 def test_the_applications_own_errors(spec: str, message: str, cause: type[BaseException]) -> None:
