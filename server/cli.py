@@ -31,6 +31,7 @@ _EPILOG = """Every option has an environment variable as well, which the command
 its name, such as ASERVE_WORKERS=4 or ASERVE_BIND=:8000,unix:/run/app.sock.
 """
 _VERSION_FLAGS: Final = ("-v", "--version")
+_HELP_FLAGS: Final = ("-h", "--help")
 _FLAGS_WIDTH: Final = 28
 _ALIKE: Final = 0.83
 """How much a wrong flag has to resemble the one that is suggested: swapped letters are as much as that."""
@@ -132,7 +133,7 @@ class Command(click.Command):
             if section == OPTIONS[-1].section:
                 rows += [
                     (", ".join(_VERSION_FLAGS), "Say the version, and end."),
-                    ("--help", "Say this, and end."),
+                    (", ".join(_HELP_FLAGS), "Say this, and end."),
                 ]
             with formatter.section(section):
                 formatter.write_dl(rows, col_max=_FLAGS_WIDTH)
@@ -243,7 +244,7 @@ def _suggestion(flag: str) -> str:
             return f": write {option.label} {option.metavar}".rstrip()
     if flag in _INSTEAD:
         return f": {_INSTEAD[flag]}"
-    known = [*_VERSION_FLAGS, "--help", *(known for option in OPTIONS for known in option.flags)]
+    known = [*_VERSION_FLAGS, *_HELP_FLAGS, *(known for option in OPTIONS for known in option.flags)]
     close = difflib.get_close_matches(flag, known, n=1, cutoff=_ALIKE)
     return f": did you mean {close[0]}?" if close else ": aserve --help lists them"
 
@@ -254,5 +255,5 @@ command = Command(
     callback=_serve,
     help=_ABOUT,
     epilog=_EPILOG,
-    context_settings={"max_content_width": 110},
+    context_settings={"max_content_width": 110, "help_option_names": list(_HELP_FLAGS)},
 )

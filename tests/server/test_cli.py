@@ -64,6 +64,7 @@ def test_version(tmp_path: Path) -> None:
 def test_help_has_every_option_and_its_default(tmp_path: Path) -> None:
     status, out, err = run("--help", cwd=tmp_path)
     assert (status, err) == (0, "")
+    assert run("-h", cwd=tmp_path) == (0, out, "")
     words = re.sub(r"\s+", " ", out)
     for option in OPTIONS:
         for flag in option.flags:
