@@ -81,7 +81,10 @@ def main() -> int:
     pass_on(signal.SIGTERM)  # one without the other is no example
     for server in servers:
         server.thread.join()
-    return max(abs(server.process.wait()) for server in servers)
+    status = max(abs(server.process.wait()) for server in servers)
+    if status and not all(server.ready for server in servers):
+        print("\nFASTAPI_BIND=HOST:PORT and FLASK_BIND=HOST:PORT say where to listen.", file=sys.stderr)
+    return status
 
 
 if __name__ == "__main__":

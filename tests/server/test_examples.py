@@ -66,3 +66,4 @@ def test_one_does_not_serve_without_the_other(tmp_path: Path) -> None:
     assert process.returncode == 2
     assert out == ""
     assert "Flask   aserve: error: --bind: 'nonsense:port' has no port" in log
+    assert log.endswith("FASTAPI_BIND=HOST:PORT and FLASK_BIND=HOST:PORT say where to listen.\n")
