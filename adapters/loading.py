@@ -74,17 +74,15 @@ def _find(module: Any, name: str, attribute: str) -> Any:
                 return _get(module, candidate)
             except AttributeError:
                 pass
-        raise ApplicationLoadError(
-            f"module {name!r} has neither 'application' nor 'app': name it, {name}:ATTRIBUTE"
-        )
+        advice = _shadowed(name) or f"name it, {name}:ATTRIBUTE"
+        raise ApplicationLoadError(f"module {name!r} has neither 'application' nor 'app': {advice}")
     found = module
     for part in attribute.split("."):
         try:
             found = _get(found, part)
         except AttributeError:
-            raise ApplicationLoadError(
-                f"module {name!r} has no attribute {attribute!r}: {_nearest(module, attribute)}"
-            ) from None
+            advice = _shadowed(name) or _nearest(module, attribute)
+            raise ApplicationLoadError(f"module {name!r} has no attribute {attribute!r}: {advice}") from None
     return found
 
 
@@ -98,6 +96,12 @@ def _get(owner: Any, name: str) -> Any:
         raise ApplicationLoadError(
             f"looking up {name!r} failed: {type(error).__name__}: {error}", error
         ) from error
+
+
+def _shadowed(name: str) -> str:
+    """What to do when Python's own module was imported, as the server needs many of them."""
+    is_pythons = name.partition(".")[0] in sys.stdlib_module_names
+    return "this is Python's own module of that name, rename yours" if is_pythons else ""
 
 
 def _nearest(module: Any, attribute: str) -> str:

@@ -77,6 +77,8 @@ def test_found(spec: str, factory: bool, found: str) -> None:
         ("loadable:ap", "did you mean 'app'"),
         ("loadable:place.ap", "has no attribute 'place.ap'"),
         ("nothing", "neither 'application' nor 'app'"),
+        ("calendar:app", "'app': this is Python's own module of that name, rename yours"),
+        ("calendar", "neither 'application' nor 'app': this is Python's own module"),
         ("loadable.py:app", "write loadable:app"),
         ("package/inner.py", "write package.inner:app"),
         (":app", "MODULE:ATTRIBUTE"),
