@@ -12,6 +12,9 @@ from typing import Final
 
 logger: Final = logging.getLogger("aserve")
 
+VERBATIM: Final = {"verbatim": True}
+"""Attributes of a log record whose message is to stand in the log as it is, without time and level."""
+
 
 def log_exception(request: str, error: BaseException) -> None:
     """Log what the application has raised, with the traceback from its own first frame on.
@@ -25,7 +28,11 @@ def log_exception(request: str, error: BaseException) -> None:
 
 
 class ErrorStream(io.TextIOBase):
-    """A text stream into the error log (PEP 3333, Input and Error Streams)."""
+    """A text stream into the error log (PEP 3333, Input and Error Streams).
+
+    What is written stands there as it is: it has a format of its own, such as that of a logging
+    handler of the application. Lines that are written together stay together.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -35,17 +42,17 @@ class ErrorStream(io.TextIOBase):
         return True
 
     def write(self, text: str) -> int:
-        """Log each complete line; keep the rest until `flush` or the next line end."""
-        *lines, self._line = (self._line + text).split("\n")
-        for line in lines:
-            logger.error("wsgi.errors: %s", line)
+        """Log the complete lines; keep the rest until `flush` or the next line end."""
+        lines, newline, self._line = (self._line + text).rpartition("\n")
+        if newline:
+            logger.error("%s", lines, extra=VERBATIM)
         return len(text)
 
     def flush(self) -> None:
         """Log an unfinished line."""
         line, self._line = self._line, ""
         if line:
-            logger.error("wsgi.errors: %s", line)
+            logger.error("%s", line, extra=VERBATIM)
 
 
 def task_stack(task: asyncio.Task[None]) -> str:

@@ -23,6 +23,17 @@ _configured: tuple[str, str] | None = None
 """Where and how much this process logs."""
 
 
+class LineFormatter(logging.Formatter):
+    """Time, process and level in front of each message, except for records marked as `verbatim`."""
+
+    def __init__(self) -> None:
+        super().__init__(_FORMAT, _DATE_FORMAT)
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the text of a record."""
+        return record.getMessage() if getattr(record, "verbatim", False) else super().format(record)
+
+
 class ServerLogger(logging.Logger):
     """A logger that `disabled` does not silence.
 
@@ -48,7 +59,7 @@ def configure(settings: Settings) -> logging.Logger:
     fork; the workers inherit it. Raises UsageError if the file cannot be written.
     """
     handler = _handler(settings)
-    handler.setFormatter(logging.Formatter(_FORMAT, _DATE_FORMAT))
+    handler.setFormatter(LineFormatter())
     logger = logging.getLogger(LOGGER)
     # The logger may exist already: every module of ours takes it when it is imported.
     logger.__class__ = ServerLogger

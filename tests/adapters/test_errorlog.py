@@ -37,13 +37,12 @@ def test_the_traceback_begins_with_the_application(caplog: pytest.LogCaptureFixt
     assert "server_side" not in caplog.text
 
 
-def test_error_stream_logs_line_by_line(caplog: pytest.LogCaptureFixture) -> None:
+def test_error_stream_logs_whole_lines_as_they_are(caplog: pytest.LogCaptureFixture) -> None:
     """PEP 3333, Input and Error Streams."""
     stream = ErrorStream()
     assert stream.write("one\ntw") == 6
-    stream.writelines(["o\n", "three"])
-    assert [record.getMessage() for record in caplog.records] == ["wsgi.errors: one", "wsgi.errors: two"]
+    stream.writelines(["o\n", "three %s\nfour\nfive"])
     stream.flush()
     stream.flush()
-    assert caplog.records[-1].getMessage() == "wsgi.errors: three"
-    assert len(caplog.records) == 3
+    assert caplog.messages == ["one", "two", "three %s\nfour", "five"]
+    assert all(record.__dict__["verbatim"] for record in caplog.records)

@@ -231,7 +231,7 @@ async def test_file_wrapper(wsgi: Site) -> None:
 
 async def test_wsgi_errors_is_the_error_log(site: Site) -> None:
     assert (await site.ask(request(target=f"/log/{site.key}"))).text == "logged"
-    site.server.wait_line(f"noted in wsgi.errors: {site.key}", stream="stderr", since=site.since)
+    site.server.wait_line(f"^noted in wsgi.errors: {site.key}$", stream="stderr", since=site.since)
 
 
 async def test_context_variables_do_not_leak(wsgi: Site) -> None:

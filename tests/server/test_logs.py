@@ -42,6 +42,11 @@ def test_lines_look_like_gunicorns(tmp_path: Path) -> None:
     assert found.groups() == (str(os.getpid()), "INFO", "worker=0 ready")
 
 
+def test_what_has_a_format_of_its_own_stands_as_it_is(tmp_path: Path) -> None:
+    configure(tmp_path / "log").error("%s", '{"json": 1}\nsecond', extra={"verbatim": True})
+    assert (tmp_path / "log").read_text() == '{"json": 1}\nsecond\n'
+
+
 def test_times_are_local_with_their_offset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TZ", "Asia/Kolkata")
     time.tzset()

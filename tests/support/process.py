@@ -28,8 +28,6 @@ _LISTENING = r"listening on (\S+)$"
 _READY = r"ready: \d+ workers? in [\d.]+ s$"
 _WORKER = re.compile(r"worker=(\d+) gen=(\d+) pid=(\d+) (booting|ready|draining|exited|died)\b")
 _LOG_LINE = re.compile(r"\[\d{4}-\d{2}-\d{2} ")
-# What an application writes to wsgi.errors is logged line by line, tracebacks as well.
-_WSGI_ERRORS = re.compile(r"\[[^]]+\] \[\d+\] \[\w+\] wsgi\.errors: ")
 _TRACEBACK = "Traceback (most recent call last)"
 _CHAINED = ("direct cause of the following exception:", "another exception occurred:")
 # Signs of carelessness that Python reports without a failure.
@@ -242,8 +240,7 @@ class ServerProcess:
         """
         found: list[list[str]] = []
         inside = chained = False
-        for line in self.lines("stderr", since):
-            text = _WSGI_ERRORS.sub("", line, count=1)
+        for text in self.lines("stderr", since):
             if _TRACEBACK in text and not chained and not text.startswith("    "):
                 found.append([])
                 inside = True
