@@ -102,7 +102,7 @@ class Lifespan:
         assert self._task is not None
         cause = None if self._task.cancelled() else self._task.exception()
         if self._mode == "on":
-            what = "ended" if cause is None else f"raised {type(cause).__name__}: {cause}"
+            what = "ended" if cause is None else f"raised {_line(cause)}"
             raise LifespanError(
                 f"the application {what} instead of answering lifespan.startup "
                 "(--lifespan off serves it without)",
@@ -111,12 +111,16 @@ class Lifespan:
         if cause is None:
             logger.debug("served without lifespan events: the application has returned")
         else:  # which may as well be its start-up that has failed
-            logger.info(
-                "served without lifespan events: the application raised %s: %s", type(cause).__name__, cause
-            )
+            logger.info("served without lifespan events: the application raised %s", _line(cause))
 
     def _log_failure(self, what: str) -> None:
         assert self._task is not None
         cause = None if self._task.cancelled() else self._task.exception()
         if cause is not None:
             logger.error(what, exc_info=cause)
+
+
+def _line(error: BaseException) -> str:
+    """The error in one line: it may have no message, or one of many lines."""
+    first = str(error).partition("\n")[0]
+    return f"{type(error).__name__}: {first}" if first else type(error).__name__

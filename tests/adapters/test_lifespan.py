@@ -66,6 +66,18 @@ async def test_what_the_application_raised_is_told(caplog: pytest.LogCaptureFixt
     ]
 
 
+@pytest.mark.parametrize(("message", "told"), [("", "ValueError"), ("one\ntwo", "ValueError: one")])
+async def test_what_was_raised_is_one_line(message: str, told: str, caplog: pytest.LogCaptureFixture) -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        raise ValueError(message)
+
+    caplog.set_level(logging.INFO, "aserve")
+    await Lifespan(app, "auto").startup()
+    assert caplog.messages == [f"served without lifespan events: the application raised {told}"]
+    with pytest.raises(LifespanError, match=f"^the application raised {told} instead of answering"):
+        await Lifespan(app, "on").startup()
+
+
 async def test_off() -> None:
     log: list[str] = []
     lifespan = Lifespan(application(log), "off")
