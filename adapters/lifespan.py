@@ -7,6 +7,8 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
+from aserve.adapters.failures import one_line
+
 logger: Final = logging.getLogger("aserve")
 
 
@@ -50,6 +52,8 @@ class Lifespan:
         elif answer["type"] == "lifespan.startup.failed":
             cause = await self._settle()
             reason = answer.get("message") or "no reason given"
+            if cause is not None and "\n" in reason:
+                reason = one_line(cause)  # frameworks send their whole traceback
             raise LifespanError(f"start-up failed: {reason}", cause)
         else:
             self.supported = True
@@ -102,7 +106,7 @@ class Lifespan:
         assert self._task is not None
         cause = None if self._task.cancelled() else self._task.exception()
         if self._mode == "on":
-            what = "ended" if cause is None else f"raised {_line(cause)}"
+            what = "ended" if cause is None else f"raised {one_line(cause)}"
             raise LifespanError(
                 f"the application {what} instead of answering lifespan.startup "
                 "(--lifespan off serves it without)",
@@ -111,16 +115,10 @@ class Lifespan:
         if cause is None:
             logger.debug("served without lifespan events: the application has returned")
         else:  # which may as well be its start-up that has failed
-            logger.info("served without lifespan events: the application raised %s", _line(cause))
+            logger.info("served without lifespan events: the application raised %s", one_line(cause))
 
     def _log_failure(self, what: str) -> None:
         assert self._task is not None
         cause = None if self._task.cancelled() else self._task.exception()
         if cause is not None:
             logger.error(what, exc_info=cause)
-
-
-def _line(error: BaseException) -> str:
-    """The error in one line: it may have no message, or one of many lines."""
-    first = str(error).partition("\n")[0]
-    return f"{type(error).__name__}: {first}" if first else type(error).__name__

@@ -7,6 +7,8 @@ import inspect
 import sys
 from typing import Any
 
+from aserve.adapters.failures import one_line
+
 _NAMES = ("application", "app")
 
 
@@ -63,8 +65,7 @@ def _import(name: str) -> Any:
             ) from None
         raise ApplicationLoadError(f"importing {name!r} failed: {error}", error) from error
     except (Exception, SystemExit) as error:
-        text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-        raise ApplicationLoadError(f"importing {name!r} failed: {text}", error) from error
+        raise ApplicationLoadError(f"importing {name!r} failed: {one_line(error)}", error) from error
 
 
 def _find(module: Any, name: str, attribute: str) -> Any:
@@ -93,9 +94,7 @@ def _get(owner: Any, name: str) -> Any:
     except (Exception, SystemExit) as error:
         if isinstance(error, AttributeError) and error.name in (None, name):
             raise
-        raise ApplicationLoadError(
-            f"looking up {name!r} failed: {type(error).__name__}: {error}", error
-        ) from error
+        raise ApplicationLoadError(f"looking up {name!r} failed: {one_line(error)}", error) from error
 
 
 def _shadowed(name: str) -> str:
@@ -119,7 +118,7 @@ def _call(app: Any, spec: str) -> Any:
         made = app()
     except (Exception, SystemExit) as error:
         raise ApplicationLoadError(
-            f"the application factory {spec!r} failed: {type(error).__name__}: {error}", error
+            f"the application factory {spec!r} failed: {one_line(error)}", error
         ) from error
     if inspect.iscoroutine(made):
         made.close()

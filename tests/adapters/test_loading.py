@@ -40,6 +40,7 @@ def modules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     (tmp_path / "both.py").write_text("application = 'application'\napp = 'app'\n")
     (tmp_path / "nothing.py").write_text("apps = 1\n")
     (tmp_path / "raises.py").write_text("raise RuntimeError('at import')\n")
+    (tmp_path / "wordy.py").write_text("raise ValueError('2 errors\\na\\n  missing')\n")
     (tmp_path / "lazy.py").write_text("def __getattr__(name):\n    raise RuntimeError('late')\n")
     (tmp_path / "exits.py").write_text("raise SystemExit(7)\n")
     (tmp_path / "lacks.py").write_text("import no_such_dependency\n")
@@ -101,6 +102,7 @@ def test_not_found(spec: str, message: str) -> None:
         ("raises:app", "RuntimeError: at import", RuntimeError),
         ("exits:app", "SystemExit: 7", SystemExit),
         ("lacks:app", "No module named 'no_such_dependency'", ModuleNotFoundError),
+        ("wordy:app", "ValueError: 2 errors", ValueError),
         ("loadable:broken()", "ValueError: no database", ValueError),
         ("loadable:place.late", "looking up 'late' failed: ValueError: no settings", ValueError),
         ("loadable:place.wrong", "has no attribute 'nothing'", AttributeError),
@@ -112,4 +114,5 @@ def test_the_applications_own_errors(spec: str, message: str, cause: type[BaseEx
     with pytest.raises(ApplicationLoadError) as caught:
         load_application(spec)
     assert message in str(caught.value)
+    assert "\n" not in str(caught.value)  # the traceback has all of it
     assert isinstance(caught.value.cause, cause)

@@ -130,15 +130,18 @@ def test_a_framework_that_sends_its_traceback_as_the_reason(serve: Serve, code: 
         "from starlette.applications import Starlette\n"
         "@contextlib.asynccontextmanager\n"
         "async def lifespan(app):\n"
-        "    raise RuntimeError('deliberate')\n"
+        "    raise RuntimeError('deliberate\\nand more')\n"
         "    yield\n"
         "app = Starlette(lifespan=lifespan)\n"
     )
     server = serve("main:app", ready=False)
     assert server.wait() == 3
-    assert "not started: start-up failed: RuntimeError: deliberate" in only_error(server.lines("stderr"))
+    assert only_error(server.lines("stderr")).endswith(
+        "not started: start-up failed: RuntimeError: deliberate"
+    )
     (traceback,) = server.tracebacks()
     assert "main.py" in traceback
+    assert "and more" in traceback
 
 
 def test_a_boot_that_hangs(serve: Serve, code: Code) -> None:
