@@ -63,7 +63,8 @@ def _import(name: str) -> Any:
                 f"no module named {error.name!r} (looked in {sys.path[0] or '.'!r} and the Python path): "
                 "check the name, or use --chdir or --pythonpath"
             ) from None
-        raise ApplicationLoadError(f"importing {name!r} failed: {error}", error) from error
+        text = f"importing {name!r} failed: {error}: is it installed for {sys.executable}?"
+        raise ApplicationLoadError(text, error) from error
     except (Exception, SystemExit) as error:
         raise ApplicationLoadError(f"importing {name!r} failed: {one_line(error)}", error) from error
 

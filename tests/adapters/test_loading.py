@@ -101,7 +101,7 @@ def test_not_found(spec: str, message: str) -> None:
     [
         ("raises:app", "RuntimeError: at import", RuntimeError),
         ("exits:app", "SystemExit: 7", SystemExit),
-        ("lacks:app", "No module named 'no_such_dependency'", ModuleNotFoundError),
+        ("lacks:app", "'no_such_dependency': is it installed for /", ModuleNotFoundError),
         ("wordy:app", "ValueError: 2 errors", ValueError),
         ("loadable:broken()", "ValueError: no database", ValueError),
         ("loadable:place.late", "looking up 'late' failed: ValueError: no settings", ValueError),

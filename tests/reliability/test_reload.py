@@ -98,7 +98,7 @@ def _broken(code: Code, how: str) -> None:
 
 
 BROKEN = {
-    "import": "importing 'main' failed: No module named 'gone_for_good'",
+    "import": "importing 'main' failed: No module named 'gone_for_good': is it installed for .*",
     "syntax": "importing 'main' failed: SyntaxError: .*",
     "attribute": "module 'main' has no attribute 'app'.*",
     "lifespan": ".*RuntimeError: deliberate.*",
