@@ -15,6 +15,7 @@ import pytest
 from aserve import sockets
 from aserve.binds import Bind
 from aserve.errors import EXIT_BOOT, BootError
+from tests.support.network import needs_ipv6
 
 Listen: TypeAlias = Callable[..., list[socket.socket]]
 
@@ -40,17 +41,6 @@ def refusal(*texts: str) -> str:
     message = str(caught.value)
     assert "\n" not in message
     return message
-
-
-def has_ipv6() -> bool:
-    try:
-        with socket.create_server(("::1", 0), family=socket.AF_INET6):
-            return True
-    except OSError:
-        return False
-
-
-needs_ipv6 = pytest.mark.skipif(not has_ipv6(), reason="this machine has no IPv6")
 
 
 def exchange(listener: socket.socket, client: socket.socket) -> None:
