@@ -111,6 +111,8 @@ class RequestReader:
             and not self.skipped
         ):
             self._take_head(data)  # one whole head, as nearly always
+            if self.body_begun:
+                self._body_awaited()
         else:
             self._feed_on(data)
 
@@ -136,8 +138,12 @@ class RequestReader:
             else:
                 data = self._feed_head(data)
         if self.body_begun:
-            self.body_begun = False
-            connection.watch_body()
+            self._body_awaited()
+
+    def _body_awaited(self) -> None:
+        """All that has come is read, and there is more of the body to come."""
+        self.body_begun = False
+        self.connection.watch_body()
 
     def _feed_body(self, data: bytes) -> bytes:
         """Take what belongs to the current body; returns what is behind it."""
