@@ -50,7 +50,7 @@ class Http1Connection(RefusingConnection):
     # Called by the transport
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = cast(asyncio.Transport, transport)
+        self.transport = transport = cast(asyncio.Transport, transport)
         peer = transport.get_extra_info("peername")
         name = transport.get_extra_info("sockname")
         # An IPv6 socket that takes IPv4 as well writes its addresses as ::ffff:192.0.2.1 (RFC 4291 §2.5.5.2).
@@ -58,6 +58,11 @@ class Http1Connection(RefusingConnection):
         self.server = (name[0], name[1]) if isinstance(name, tuple) else (str(name), None) if name else None
         self.deadline = self.group.first_request_deadline()
         self.group.connections.add(self)
+        if peer is None:
+            # Reset before it was accepted. What it has sent could still be read, but not who it was:
+            # a stranger must not pass for somebody on a Unix socket.
+            self.reading = _CLOSED
+            transport.abort()
 
     def data_received(self, data: bytes) -> None:
         reading = self.reading

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+import socket
+
 import pytest
 
 from aserve.protocols.forwarded import Origin, Trust
 from tests.protocols.conftest import Serving
-from tests.support.client import request
+from tests.support.client import RawClient, request
+from tests.support.loops import every_loop
+from tests.support.scripted import scripted
 
 FIELDS = [
     ("X-Forwarded-For", "6.6.6.6, 203.0.113.7"),
@@ -42,6 +47,29 @@ async def test_others_are_not_believed_and_nothing_of_theirs_is_refused(
         assert exchange.origin is None
         assert exchange.plain
         assert (b"x-forwarded-proto", b"http") in exchange.headers
+
+
+@every_loop
+async def test_who_is_gone_already_is_nobody(parser: str) -> None:
+    """A reset before the connection is accepted: the address is lost, the bytes are not.
+
+    It must not be taken for a peer on a Unix socket, which has no address either.
+    """
+    data = request("GET", "/", FIELDS)
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        client = RawClient(listening.getsockname())
+        client.send(data)
+        client.reset()
+        accepted, _ = listening.accept()
+    with accepted:
+        assert accepted.recv(len(data), socket.MSG_PEEK) == data
+        async with scripted(parser, forwarded_trust=Trust(["unix"])) as host:
+            loop = asyncio.get_running_loop()
+            await loop.connect_accepted_socket(host.group.connection, accepted)
+            async with asyncio.timeout(10):
+                while host.group.connections:
+                    await asyncio.sleep(0.001)
+            assert not host.begun
 
 
 async def test_the_origin_is_that_of_one_request_only(serving: Serving) -> None:
