@@ -69,9 +69,7 @@ def fill(environ: dict[str, Any], exchange: Exchange) -> None:
     for name, value in exchange.headers:
         key = _KEYS.get(name)
         if key is None:
-            key = _key(name, exchange)
-        if not key:
-            continue
+            key = _key(name)
         if key in environ:
             # One value, as RFC 9110 §5.3 joins them; cookies as RFC 9113 §8.2.3 does.
             environ[key] += ("; " if key == "HTTP_COOKIE" else ",") + value.decode("latin-1")
@@ -88,18 +86,10 @@ def path_info(path: str, script_name: str) -> str:
     return path
 
 
-def _key(name: bytes, exchange: Exchange) -> str:
-    """The environ key, "" for a header that is left out: one that poses as another by its underscore."""
-    if b"_" in name:  # never cached: the servers of one process need not treat it alike
-        dangerous = exchange.connection.group.options.header_map == "dangerous"
-        return _variable(name) if dangerous else ""
-    key = _WITHOUT_HTTP.get(name) or _variable(name)
+def _key(name: bytes) -> str:
+    key = _WITHOUT_HTTP.get(name) or "HTTP_" + name.decode("latin-1").upper().replace("-", "_")
     if len(name) <= LONGEST_CACHED:
         if len(_KEYS) >= CACHE_SIZE:
             _KEYS.clear()
         _KEYS[name] = sys.intern(key)
     return key
-
-
-def _variable(name: bytes) -> str:
-    return "HTTP_" + name.decode("latin-1").upper().replace("-", "_")

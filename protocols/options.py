@@ -28,9 +28,9 @@ class ConnectionOptions:
     reading from the client pauses. limit_concurrency: requests at work at the same time, 0 for no
     limit.
 
-    Headers. header_map: what becomes of names with an underscore. server_header: the Server
-    header, None for none. date_header: whether to send Date. headers: more of them for every
-    response.
+    Headers. header_map: what becomes of fields with an underscore in their name: left out, refused, or
+    handed on. server_header: the Server header, None for none. date_header: whether to send Date.
+    headers: more of them for every response.
 
     Proxies. forwarded_trust: whose X-Forwarded-* and Forwarded headers are believed, None for
     nobody's. forwarded_fields: which of them, in lower case. proxy_protocol: "off", or the

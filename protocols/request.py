@@ -52,6 +52,7 @@ class RequestReader:
     target, headers, host, special, proxied, keep_alive_named: of the head that is being parsed;
     special has its special headers but for Host and `Connection: keep-alive`, proxied those which a
     trusted proxy has added (then special is not None either).
+    underscored: there are names with an underscore, which are to be left out (nor is special None then).
     """
 
     __slots__ = (
@@ -72,6 +73,7 @@ class RequestReader:
         "surely_small",
         "target",
         "trusted",
+        "underscored",
     )
 
     def __init__(self, connection: Http1Connection, options: ConnectionOptions) -> None:
@@ -96,6 +98,7 @@ class RequestReader:
         self.special: list[tuple[bytes, bytes]] | None = None
         self.proxied: list[tuple[bytes, bytes]] | None = None
         self.keep_alive_named = False
+        self.underscored = False
 
     # The stream
 
@@ -264,8 +267,12 @@ class RequestReader:
             self.special.append((lower, value))
         elif lower in policy.PROXY_FIELDS:
             self._note_proxied(lower, value)
-        elif b"_" in lower and self.options.header_map == "refuse":
-            raise RequestRefusedError(policy.NAME_UNDERSCORE)
+        elif b"_" in lower and self.options.header_map != "dangerous":
+            if self.options.header_map == "refuse":
+                raise RequestRefusedError(policy.NAME_UNDERSCORE)
+            self.underscored = True  # it still counts as a field
+            if self.special is None:
+                self.special = []
         return lower
 
     def _note_proxied(self, name: bytes, value: bytes) -> None:
@@ -296,12 +303,13 @@ class RequestReader:
         has no `Framing`.
         """
         target = self.target
-        headers = self.headers
         host = self.host
         if host not in policy.KNOWN_HOSTS:
             policy.check_host(version, target, host)
-        if len(headers) > self.options.limit_fields:
+        if len(self.headers) > self.options.limit_fields:
             raise RequestRefusedError(policy.HEAD_TOO_LARGE)
+        if self.underscored:
+            self.headers = [field for field in self.headers if b"_" not in field[0]]
         if target[:1] != b"/" or b"#" in target or method == "CONNECT":
             policy.check_target(method, target)
             self._override_host(method, target)

@@ -129,8 +129,8 @@ class ClientSettings:
         metavar="drop|refuse|dangerous",
         parse=validators.choice("drop", "refuse", "dangerous"),
         default="drop",
-        help="What becomes of request headers with _ in their name, which WSGI cannot tell from those "
-        "with -: left out of the environ, answered with 400, or taken for those.",
+        help="What becomes of request headers with _ in their name, which WSGI and Django cannot tell "
+        "from those with -: left out, answered with 400, or handed to the application.",
     )
     header: tuple[tuple[bytes, bytes], ...] = option(
         "--header",

@@ -89,6 +89,13 @@ async def test_request_headers(site: Site) -> None:
     assert headers["host"] == "test"
 
 
+async def test_a_header_with_an_underscore_poses_as_no_other(site: Site) -> None:
+    """Whatever a framework makes of such names, they do not come to it."""
+    sent = [("X_User", "forged"), ("X-User", "real"), ("X_User", "forged")]
+    found = (await site.ask(request(target="/headers", headers=sent))).json()
+    assert [value for name, value in found if name in ("x-user", "x_user")] == ["real"]
+
+
 async def test_large_request_headers(site: Site) -> None:
     """30 KB in all and 8,000 bytes in one header are taken, as gunicorn takes them."""
     large = {f"x-large-{number}": "v" * 900 for number in range(25)} | {"x-huge": "h" * 8_000}

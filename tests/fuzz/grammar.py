@@ -119,7 +119,7 @@ def built_requests(draw: st.DrawFn) -> Built:
     raw = b"%b %b %b\r\n%b\r\n%b" % (method.encode(), target, version, b"".join(lines), raw_body)
     if named is not None:
         fields = [(b"host", named), *(field for field in fields if field[0] != b"host")]
-    seen = tuple((name.lower(), value) for name, value in fields)
+    seen = tuple((name.lower(), value) for name, value in fields if b"_" not in name)
     options = [] if connection is None else [each.strip() for each in connection.lower().split(b",")]
     last = b"close" in options or (old and b"keep-alive" not in options) or method == "CONNECT"
     empty_lines = b"\r\n" * draw(st.sampled_from([0] * 7 + [1, 2]))
@@ -305,7 +305,7 @@ def _small(**others: st.SearchStrategy[Any]) -> st.SearchStrategy[ConnectionOpti
         limit_head=_limit(65536, 30, 120),
         limit_body=st.integers(0, 20),
         body_buffer=st.integers(1, 30),
-        header_map=st.sampled_from(["drop", "refuse"]),
+        header_map=st.sampled_from(["drop", "refuse", "dangerous"]),
         **others,
     )
 

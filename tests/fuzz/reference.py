@@ -101,6 +101,7 @@ def _read_request(text: str) -> tuple[Seen, str, bool]:
     if any(value.lower() != "100-continue" for value in _all(fields, "expect")):
         raise Invalid
     body, rest = _body(fields, minor, rest)
+    fields = [field for field in fields if "_" not in field[0]]  # as --header-map has it by default
     if host is not None:
         fields = [("host", host), *(field for field in fields if field[0] != "host")]
     options = _members(_all(fields, "connection"))

@@ -91,26 +91,26 @@ HEAD = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\n"
 @pytest.mark.parametrize("before", [0, 1])
 async def test_a_body_has_its_own_time(serving: Serving, before: int) -> None:
     """Not what was left of the head's, nor that of the idle connection, although nothing has come of it."""
-    async with serving(echo, keep_alive=0.1, header_timeout=0.1, body_timeout=60) as host:
-        async with host.client() as client:
-            for _ in range(before):
-                await client.ask(request())
-            await client.send(HEAD)
-            await soon(lambda: len(host.begun) > before, host)
-            await sweeps(host, 10)
-            await client.send(b"abc")
-            assert (await client.read()).body == b"abc"
+    times = {"keep_alive": 0.1, "header_timeout": 0.1, "body_timeout": 60}
+    async with serving(echo, **times) as host, host.client() as client:
+        for _ in range(before):
+            await client.ask(request())
+        await client.send(HEAD)
+        await soon(lambda: len(host.begun) > before, host)
+        await sweeps(host, 10)
+        await client.send(b"abc")
+        assert (await client.read()).body == b"abc"
 
 
 @pytest.mark.parametrize("before", [0, 1])
 async def test_a_body_of_which_nothing_comes(serving: Serving, before: int) -> None:
     """RFC 9110 section 15.5.9. The other limits do not extend its time."""
-    async with serving(echo, keep_alive=60, header_timeout=0, body_timeout=0.1) as host:
-        async with host.client() as client:
-            for _ in range(before):
-                await client.ask(request())
-            await client.send(HEAD)
-            assert (await client.read()).status == 408
+    times = {"keep_alive": 60, "header_timeout": 0, "body_timeout": 0.1}
+    async with serving(echo, **times) as host, host.client() as client:
+        for _ in range(before):
+            await client.ask(request())
+        await client.send(HEAD)
+        assert (await client.read()).status == 408
 
 
 async def test_keep_alive_zero_means_one_request(serving: Serving) -> None:

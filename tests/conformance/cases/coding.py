@@ -116,5 +116,6 @@ CASES: Final[tuple[Case, ...]] = (
         "Transfer_Encoding is no transfer coding",
         post(b"Transfer_Encoding: chunked", b"Content-Length: 2", body=b"hi"),
         posted((b"transfer_encoding", b"chunked"), (b"content-length", b"2"), body=b"hi"),
+        header_map="dangerous",
     ),
 )

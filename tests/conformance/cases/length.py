@@ -111,6 +111,7 @@ CASES: Final[tuple[Case, ...]] = (
         "Content_Length is no length",
         get(b"Content_Length: 40"),
         seen((b"content_length", b"40")),
+        header_map="dangerous",
     ),
     *(refused(_BODY_LENGTH, what, 400, post(*lines, body=b"hello")) for what, lines in _TWICE),
     *(
