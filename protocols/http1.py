@@ -53,9 +53,8 @@ class Http1Connection(RefusingConnection):
         self.transport = transport = cast(asyncio.Transport, transport)
         peer = transport.get_extra_info("peername")
         name = transport.get_extra_info("sockname")
-        # An IPv6 socket that takes IPv4 as well writes its addresses as ::ffff:192.0.2.1 (RFC 4291 §2.5.5.2).
-        self.client = (peer[0].removeprefix("::ffff:"), peer[1]) if isinstance(peer, tuple) else None
-        self.server = (name[0], name[1]) if isinstance(name, tuple) else (str(name), None) if name else None
+        self.client = _end(peer) if isinstance(peer, tuple) else None
+        self.server = _end(name) if isinstance(name, tuple) else (str(name), None) if name else None
         self.deadline = self.group.first_request_deadline()
         self.group.connections.add(self)
         if peer is None:
@@ -334,3 +333,9 @@ class Http1Connection(RefusingConnection):
             if self.exchange is not before and self.exchange is not None:
                 self._begin(self.exchange)
         self.update_reading()
+
+
+def _end(name: tuple[str, int]) -> tuple[str, int]:
+    """Address and port of a TCP socket's end."""
+    # An IPv6 socket that takes IPv4 as well writes its addresses as ::ffff:192.0.2.1 (RFC 4291 §2.5.5.2).
+    return name[0].removeprefix("::ffff:"), name[1]

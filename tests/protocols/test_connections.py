@@ -10,7 +10,7 @@ import pytest
 
 from aserve.protocols.exchange import Exchange
 from tests.protocols.conftest import Host, Serving, answer, echo
-from tests.support.client import request
+from tests.support.client import AsyncRawClient, request
 
 
 async def soon(condition: Callable[[], object], host: Host) -> None:
@@ -23,6 +23,21 @@ async def soon(condition: Callable[[], object], host: Host) -> None:
 def refuse(exchange: Exchange) -> None:
     """Answer without looking at the body."""
     exchange.respond(413, b"no")
+
+
+@pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="no IPv6 here")
+async def test_ipv4_on_an_ipv6_socket(serving: Serving) -> None:
+    """Both ends have addresses of IPv4, as the application sees them and as trust is decided."""
+    async with serving() as host:
+        with socket.create_server(("::", 0), family=socket.AF_INET6, dualstack_ipv6=True) as listening:
+            loop = asyncio.get_running_loop()
+            async with await loop.create_server(host.group.connection, sock=listening):
+                port = listening.getsockname()[1]
+                async with AsyncRawClient(("127.0.0.1", port)) as client:
+                    await client.ask(request())
+                    connection = host.begun[0].connection
+                    assert connection.client == client.socket.getsockname()
+                    assert connection.server == ("127.0.0.1", port)
 
 
 async def test_idle_connection_ends_after_keep_alive(serving: Serving) -> None:
