@@ -24,7 +24,9 @@ def announced(exchange: ExtendedExchange) -> dict[str, dict[str, Any]]:
         return COMMON.copy()
     if exchange.http_version != "1.1":
         return _FOR_1_0.copy()
-    return {**COMMON, "http.response.trailers": {}} if exchange.takes_trailers else COMMON.copy()
+    if not exchange.takes_trailers or exchange.method == "HEAD":  # nothing comes behind that head
+        return COMMON.copy()
+    return {**COMMON, "http.response.trailers": {}}
 
 
 async def send(exchange: ExtendedExchange, kind: str, message: dict[str, Any]) -> None:

@@ -50,6 +50,20 @@ async def test_announced(http: str, version: str, headers: list[tuple[str, str]]
     assert all(value == {} for value in seen[0].values())
 
 
+async def test_announced_to_head() -> None:
+    """A client that takes trailers gets none behind a response without a body."""
+    seen: list[dict[str, Any]] = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        seen.append(scope["extensions"])
+        await send(start())
+        await send(body())
+
+    async with serving(app) as served, served.client() as client:
+        await client.ask(request("HEAD", headers=TE), "HEAD")
+    assert set(seen[0]) == FILES | {"http.response.early_hint"}
+
+
 async def test_a_changed_scope_is_the_requests_own() -> None:
     """What one request's middleware does is not seen by the next one on the connection."""
     seen: list[set[str]] = []
