@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+from collections.abc import Iterable, Iterator
 from importlib.machinery import FileFinder
 from pathlib import Path
 
@@ -52,8 +53,14 @@ def extend(settings: Settings) -> None:
     installed ones of the same name. For processes that load the application only: a supervisor
     must not take its modules for those of the standard library.
     """
-    wanted = [str(Path(folder).absolute()) for folder in (*settings.pythonpath, ".")]
+    wanted = list(_absolute((*settings.pythonpath, os.curdir)))
     sys.path[:] = wanted + [entry for entry in sys.path if entry not in wanted]
+
+
+def _absolute(folders: Iterable[str]) -> Iterator[str]:
+    for folder in folders:
+        with contextlib.suppress(FileNotFoundError):  # the working folder is gone: nothing is found there
+            yield str(Path(folder).absolute())
 
 
 def forget_listings() -> None:

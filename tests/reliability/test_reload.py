@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
 
 import pytest
@@ -132,6 +133,22 @@ def test_broken_code_leaves_the_old_workers_in_service(serve: Serve, code: Code,
     for number in (0, 1):
         server.wait_line(rf"worker={number} gen=1 pid=\d+ exited$")
     assert {ask(server) for _ in range(6)} == {"two"}
+
+
+def test_a_working_folder_that_is_gone(serve: Serve, code: Code) -> None:
+    """No traceback of ours; and when it is back, a reload finds it."""
+    code.asgi()
+    server = serve("main:app")
+    shutil.rmtree(code.folder)
+    server.signal(signal.SIGHUP)
+    server.wait_line(r"reload abandoned: gen=2: no module named 'main'")
+    assert ask(server) == "one"
+    code.folder.mkdir()
+    code.asgi("two")
+    server.signal(signal.SIGHUP)
+    server.wait_line("reload complete: gen=3 ")
+    server.wait_line(r"worker=0 gen=1 pid=\d+ exited$")
+    assert ask(server) == "two"
 
 
 def test_code_that_breaks_half_way_through_a_reload(serve: Serve, code: Code) -> None:
