@@ -26,7 +26,7 @@ from aserve.options import Settings
 from aserve.processes import free_forks
 from aserve.service import Ending, Service
 from aserve.sharedpage import Slot
-from aserve.signals import OBEYED, Signals
+from aserve.signals import OBEYED, Signals, take_no_notice
 from aserve.stacks import StackFile
 
 _log = logging.getLogger("aserve")
@@ -70,10 +70,12 @@ class Worker:
     def run(self) -> int:
         """Load, serve, end; return the exit status. Called once, in the child, after the fork.
 
-        Until the loop runs, TERM and its like end the process at once: nothing has been promised
-        to anybody, and an import may hang in code that no handler would interrupt.
+        Until the loop runs, TERM and QUIT end the process at once: nothing has been promised to
+        anybody, and an import may hang in code that no handler would interrupt.
         """
         self._assignment.stacks.fill_on_crash()
+        # INT of a terminal goes to everybody: who ends by it before the supervisor has heard it has died.
+        signal.signal(signal.SIGINT, take_no_notice)
         try:
             logs.follow(self._settings)
         except UserError as error:

@@ -215,3 +215,12 @@ def test_the_supervisor_imports_nothing_of_the_applications(serve: Serve, code: 
     pids = {int(text.split()[-1]) for text in server.lines("stdout") if text.startswith("imported by")}
     assert len(pids) == 4
     assert server.pid not in pids
+
+
+def test_int_to_a_worker_that_boots_is_no_failure(serve: Serve, code: Code) -> None:
+    """A terminal sends it to everybody, in an order that is nobody's business."""
+    code.asgi(on_import="import signal; signal.raise_signal(signal.SIGINT); say('lives'); time.sleep(3600)")
+    server = serve("main:app", ready=False)
+    server.wait_line("^lives$")
+    server.stop(signal.SIGINT, timeout=10)
+    assert not any("[ERROR]" in text for text in server.lines("stderr"))
