@@ -8,7 +8,7 @@ import os
 import signal
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Final
+from typing import ClassVar, Final
 
 from aserve.generation import Generation
 from aserve.lifecycle import ChildState, next_state
@@ -18,6 +18,9 @@ from aserve.stacks import StackFile
 
 ABORT_GRACE: Final = 2.0
 """Seconds between ABRT, which makes a silent worker dump its stacks, and KILL."""
+
+WATCHER: Final = -2
+"""The place of a watcher (watcher.py) in the table of children: none that a worker could fill."""
 
 SERVING_STATES: Final = frozenset({ChildState.BOOTING, ChildState.READY})
 """States in which a child fills its place: it serves, or is about to."""
@@ -30,6 +33,9 @@ class Child:
     Arguments: `number` is the place that it fills (0 and up), `generation` says what it runs with,
     `started` is the monotonic time of the fork, `deadline` the one by which it has to be ready.
     """
+
+    noun: ClassVar[str] = "worker"
+    """What it is called."""
 
     number: int
     generation: Generation
@@ -80,6 +86,11 @@ class Child:
     def is_worker(self) -> bool:
         """Does it serve, or is it about to, and not only help with that?"""
         return self.number >= 0
+
+    @property
+    def is_watcher(self) -> bool:
+        """Does it only look for changes, so that no worker depends on it?"""
+        return self.number == WATCHER
 
     def dismiss(self, deadline: float) -> None:
         """Note that it has been told to end, and that it should have ended by `deadline`."""

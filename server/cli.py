@@ -67,6 +67,10 @@ def run(
 
     identity.check(settings)
     importpath.enter(settings)
+    if settings.reload:
+        from aserve import watchlist
+
+        watchlist.check(settings)
     identity.set_umask(settings)
     log = logs.configure(settings)
     if settings.access_logfile is not None:

@@ -11,7 +11,7 @@ import math
 import signal
 import time
 from collections.abc import Callable
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from aserve import orphans, recycling
 from aserve.addresses import Addresses
@@ -20,7 +20,17 @@ from aserve.errors import EXIT_BOOT, EXIT_LOAD
 from aserve.generation import Generation
 from aserve.inbox import Inbox
 from aserve.lifecycle import ChildState
-from aserve.messages import Draining, Failed, Message, MessageError, Ready, Retire, Tired
+from aserve.messages import (
+    Changed,
+    Draining,
+    Failed,
+    Message,
+    MessageError,
+    Ready,
+    Retire,
+    Tired,
+    Watching,
+)
 from aserve.mold import NUMBER, Mold
 from aserve.nursery import Nursery
 from aserve.options import Settings
@@ -28,6 +38,9 @@ from aserve.processes import LEAVING_TIME
 from aserve.recycling import Recycling
 from aserve.signals import STOPPING, Signals
 from aserve.staffing import Staffing
+
+if TYPE_CHECKING:
+    from aserve.watchlist import Watchlist
 
 LATE: Final = 0.25
 """Seconds by which the loop must be late to conclude that it was the supervisor who did not run."""
@@ -40,7 +53,8 @@ class Crew:
 
     Arguments: `signals` are the supervisor's, installed by it; `addresses` are where workers accept;
     `staffing` is told how the workers fare; `lost` is called for each worker that cannot serve (any
-    more) without having been told to end, with the reason.
+    more) without having been told to end, with the reason; `changed` is called when files have changed,
+    with what to say of them.
     """
 
     def __init__(
@@ -49,6 +63,7 @@ class Crew:
         addresses: Addresses,
         staffing: Staffing,
         lost: Callable[[Child, Failed], None],
+        changed: Callable[[str], None],
     ) -> None:
         self.children = Children()
         self.inbox = Inbox(signals)
@@ -56,6 +71,7 @@ class Crew:
         self._addresses = addresses
         self._staffing = staffing
         self._lost = lost
+        self._changed = changed
         self._recycling = Recycling()
         self._forgiven = 0.0
 
@@ -78,6 +94,13 @@ class Crew:
             return False
         self._begin(self._nursery.start(number, generation, mold))
         return True
+
+    def start_watcher(self, settings: Settings, watchlist: Watchlist, since: float) -> None:
+        """Have changes of files noticed, those from `since` on (seconds of the clock).
+
+        Raises OSError or PageFullError if there can be no more processes.
+        """
+        self._begin(self._nursery.start_watcher(settings, watchlist, since))
 
     def _begin(self, child: Child) -> None:
         self.inbox.watch(child)
@@ -116,6 +139,10 @@ class Crew:
                 self._draining(child)
             case Tired(reason):
                 self._tired(child, reason)
+            case Watching() if child.is_watcher:
+                self._watching(child, message)
+            case Changed(what) if child.is_watcher:
+                self._changed(what)
             case MessageError():
                 _log.warning("%s sent %s", child, message)
             case _:
@@ -132,6 +159,13 @@ class Crew:
         child.accepting = True
         child.tires_at = child.ready_at + recycling.lifetime(child.generation.settings)
         _log.info("%s ready: interface=%s loop=%s http=%s", child, ready.interface, ready.loop, ready.http)
+
+    def _watching(self, watcher: Child, watching: Watching) -> None:
+        watcher.ready_at = time.monotonic()
+        if watching.trouble:
+            _log.warning("%s ready: %s: %s", watcher, watching.what, watching.trouble)
+        else:
+            _log.info("%s ready: %s", watcher, watching.what)
 
     def _failed(self, child: Child, failed: Failed) -> None:
         if child.failed is None:
@@ -189,7 +223,7 @@ class Crew:
         for child in self.children:
             self.dismiss(child, patience)
             if child.state is ChildState.DRAINING:  # not one that is just dumping its stacks
-                child.signal(number)
+                child.signal(number if child.is_worker else signal.SIGTERM)  # the others know only that
 
     def signal(self, number: signal.Signals) -> None:
         """Send all workers a signal that ends nobody."""
@@ -230,10 +264,9 @@ class Crew:
         if child.dismissed or child.failed is not None:
             return
         if child.ready_at == math.inf:
-            what = "worker" if child.is_worker else "mold"
-            self._lost(child, Failed("boot", f"the {what} died while it booted: {how}"))
+            self._lost(child, Failed("boot", f"the {child.noun} died while it booted: {how}"))
         else:
-            self._lost(child, Failed("boot", f"a new worker died: {how}"))
+            self._lost(child, Failed("boot", f"a new {child.noun} died: {how}"))
 
     # -- time ---------------------------------------------------------------------------------
 

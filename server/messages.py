@@ -66,6 +66,24 @@ class Tired:
 
 
 @dataclass(frozen=True, slots=True)
+class Watching:
+    """Watcher to supervisor: from now on it notices changes of files.
+
+    Arguments: `what` it watches and how, in words; `trouble` says why not in a better way, or is empty.
+    """
+
+    what: str
+    trouble: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """Watcher to supervisor: files have changed; `what` names them, or some of them."""
+
+    what: str
+
+
+@dataclass(frozen=True, slots=True)
 class Retire:
     """Supervisor to worker: another worker has taken over, so drain without closing a connection
     that a client may be about to use (a stop by TERM closes idle connections at once).
@@ -77,7 +95,7 @@ class Retire:
     abandoned: str = ""
 
 
-Message: TypeAlias = Ready | Failed | Draining | Tired | Retire
+Message: TypeAlias = Ready | Failed | Draining | Tired | Watching | Changed | Retire
 
 _KINDS: Final[dict[str, type[Message]]] = {kind.__name__: kind for kind in get_args(Message)}
 

@@ -24,7 +24,7 @@ import sys
 import threading
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from aserve import identity, importpath, orphans, titles
 from aserve.adapters.interfaces import detect
@@ -74,6 +74,8 @@ class Mold(Child):
 
     Arguments: `requests` is the supervisor's end of the connection that asks for workers.
     """
+
+    noun: ClassVar[str] = "mold"
 
     requests: socket.socket = field(kw_only=True)
 
@@ -135,6 +137,10 @@ class MoldProcess:
         identity.assume(settings)
         importpath.extend(settings)
         importpath.forget_listings()
+        if settings.reload:
+            from aserve import bytecode  # only where it is wanted
+
+            bytecode.distrust_recent()
         loops = _event_loops()
         try:
             self._app = load_application(settings.app, settings.factory)

@@ -7,22 +7,29 @@ import functools
 import math
 import socket
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from aserve import worker
 from aserve.addresses import Addresses
-from aserve.children import Child, Children
+from aserve.children import WATCHER, Child, Children
 from aserve.generation import Generation
+from aserve.lifecycle import ChildState
 from aserve.messages import Channel
 from aserve.mold import NUMBER, Mold, MoldProcess
+from aserve.options import Settings
 from aserve.processes import fork
-from aserve.sharedpage import SharedPage
+from aserve.sharedpage import SharedPage, Slot
 from aserve.signals import Signals
 from aserve.stacks import StackFile
 
+if TYPE_CHECKING:
+    from aserve.watcher import WatcherProcess
+    from aserve.watchlist import Watchlist
+
 
 class Nursery:
-    """Forks workers, and molds of workers, into a table of children, and takes them out of it.
+    """Forks workers, molds of workers and watchers into a table of children, and takes them out of it.
 
     Arguments: `signals` are the supervisor's, `addresses` where it listens.
     """
@@ -38,14 +45,7 @@ class Nursery:
 
         Raises OSError or PageFullError if there can be no more.
         """
-        with contextlib.ExitStack() as undo:
-            slot = self._page.take()
-            undo.callback(self._page.give_back, slot)
-            stacks = StackFile()
-            undo.callback(stacks.close)
-            ours, theirs = Channel.pair()
-            undo.callback(ours.close)
-            undo.callback(theirs.close)
+        with self._shared() as (slot, stacks, ours, theirs):
             assignment = worker.Assignment(
                 number=number,
                 generation=generation.number,
@@ -59,8 +59,6 @@ class Nursery:
                 pid = fork(functools.partial(self._be_worker, ours, assignment))
             else:
                 pid = mold.cast(number, slot, theirs, stacks)
-            undo.pop_all()
-        theirs.close()
         now = time.monotonic()
         deadline = now + (generation.settings.boot_timeout or math.inf)
         child = Child(number, generation, pid, ours, slot, stacks, now, deadline)
@@ -69,6 +67,44 @@ class Nursery:
 
     def start_mold(self, generation: Generation) -> Mold:
         """Fork the mold of `generation`; raise OSError or PageFullError if there can be no more."""
+        with self._shared() as (slot, stacks, ours, theirs), contextlib.ExitStack() as undo:
+            requests, answers = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            undo.callback(requests.close)
+            undo.callback(answers.close)
+            process = MoldProcess(generation, self._page, channel=theirs, requests=answers, stacks=stacks)
+            pid = fork(functools.partial(self._be_mold, ours, requests, process))
+            undo.pop_all()
+        answers.close()
+        now = time.monotonic()
+        deadline = now + (generation.settings.boot_timeout or math.inf)
+        mold = Mold(NUMBER, generation, pid, ours, slot, stacks, now, deadline, requests=requests)
+        self._children.add(mold)
+        return mold
+
+    def start_watcher(self, settings: Settings, watchlist: Watchlist, since: float) -> Child:
+        """Fork the watcher of `watchlist`; raise OSError or PageFullError if there can be no more.
+
+        Changes count from `since` on (seconds of the clock).
+        """
+        from aserve.watcher import Watcher, WatcherProcess  # only where they are wanted
+
+        with self._shared() as (slot, stacks, ours, theirs):
+            process = WatcherProcess(settings, watchlist, since, theirs)
+            pid = fork(functools.partial(self._be_watcher, ours, process))
+        generation = Generation(0, settings)  # none that workers are of
+        now = time.monotonic()
+        watcher = Watcher(WATCHER, generation, pid, ours, slot, stacks, now)
+        watcher.move(ChildState.READY)  # nobody waits for it
+        self._children.add(watcher)
+        return watcher
+
+    @contextlib.contextmanager
+    def _shared(self) -> Iterator[tuple[Slot, StackFile, Channel, Channel]]:
+        """Make what the supervisor has in common with a child that is about to be forked.
+
+        That is its slot, its stacks, our end of the channel and its own; all is given back if there is
+        no child.
+        """
         with contextlib.ExitStack() as undo:
             slot = self._page.take()
             undo.callback(self._page.give_back, slot)
@@ -77,19 +113,9 @@ class Nursery:
             ours, theirs = Channel.pair()
             undo.callback(ours.close)
             undo.callback(theirs.close)
-            requests, answers = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-            undo.callback(requests.close)
-            undo.callback(answers.close)
-            process = MoldProcess(generation, self._page, channel=theirs, requests=answers, stacks=stacks)
-            pid = fork(functools.partial(self._be_mold, ours, requests, process))
+            yield slot, stacks, ours, theirs
             undo.pop_all()
         theirs.close()
-        answers.close()
-        now = time.monotonic()
-        deadline = now + (generation.settings.boot_timeout or math.inf)
-        mold = Mold(NUMBER, generation, pid, ours, slot, stacks, now, deadline, requests=requests)
-        self._children.add(mold)
-        return mold
 
     def _be_worker(self, ours: Channel, assignment: worker.Assignment) -> int:
         ours.close()
@@ -100,6 +126,11 @@ class Nursery:
         ours.close()
         requests.close()
         self._be_child(process.generation.sockets)
+        return process.run()
+
+    def _be_watcher(self, ours: Channel, process: WatcherProcess) -> int:
+        ours.close()
+        self._be_child(())
         return process.run()
 
     def _be_child(self, sockets: Sequence[socket.socket]) -> None:

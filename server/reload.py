@@ -87,7 +87,7 @@ class Reloads:
         """Does the reload fail if `child` does? Not when all others of old have been let go for it."""
         return child.generation is self._staffing.coming and not self._staffing.replaced
 
-    def abandon(self, failed: Failed, children: Children) -> list[Child]:
+    def abandon(self, failed: Failed, children: Children, level: int = logging.ERROR) -> list[Child]:
         """Give up, because of `failed`; return who is not needed any more.
 
         Workers that were replaced already are not brought back, since their code is gone: those
@@ -97,7 +97,7 @@ class Reloads:
         if coming is None:
             return []
         self._staffing.abandon()
-        _log.error("reload abandoned: %s: %s%s", coming, failed.reason, below(failed.traceback))
+        _log.log(level, "reload abandoned: %s: %s%s", coming, failed.reason, below(failed.traceback))
         return [
             child
             for child in children

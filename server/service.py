@@ -192,7 +192,9 @@ class Service:
         titles.show(self._settings, self._name.partition(" ")[0].replace("=", " "), state)
 
     def _hurry(self, group: ConnectionGroup) -> None:
-        if self.ending >= Ending.STOP:
+        # With --reload, who has just saved a file must not be answered by the code before it, on a
+        # connection that was left open.
+        if self.ending >= Ending.STOP or self._settings.reload:
             group.close_idle()
         if self.ending is Ending.AT_ONCE:
             self._patience.cancel()

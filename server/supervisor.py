@@ -5,7 +5,8 @@ at that moment, and no mistake of the application's can reach it.
 
 There is one loop. It waits for signals and for the workers' messages, notes what they say, and
 then asks afresh what is to be done: who has ended, who takes too long (crew.py), whom to start and
-whom to let go (staffing.py), and whether there is to be a reload (reload.py).
+whom to let go (staffing.py), whether there is to be a reload (reload.py), and whether somebody looks
+out for one (lookout.py).
 """
 
 from __future__ import annotations
@@ -29,7 +30,8 @@ from aserve.errors import EXIT_BOOT, EXIT_LOAD, UserError
 from aserve.generation import Generation
 from aserve.host import Host
 from aserve.inbox import Event
-from aserve.lifecycle import Phase, next_phase
+from aserve.lifecycle import ChildState, Phase, next_phase
+from aserve.lookout import Lookout
 from aserve.messages import Failed
 from aserve.options import Settings
 from aserve.processes import LEAVING_TIME, have_standard_streams
@@ -72,7 +74,8 @@ class Supervisor:
         self._signals = Signals(SUPERVISED)
         self._addresses = Addresses()
         self._staffing = Staffing(Generation(1, settings))
-        self._crew = Crew(self._signals, self._addresses, self._staffing, self._lost)
+        self._crew = Crew(self._signals, self._addresses, self._staffing, self._lost, self._changed)
+        self._lookout = Lookout(self._crew, self._staffing)
         self._reloads = Reloads(self._staffing, self._addresses, load or (lambda: settings))
 
     # -- the loop -----------------------------------------------------------------------------
@@ -126,7 +129,7 @@ class Supervisor:
                 pass  # CHLD: whatever woke the loop, it looks who has ended
 
     def _due(self) -> float:
-        times = [self._host.due, self._crew.due()]
+        times = [self._host.due, self._crew.due(), self._lookout.due()]
         if self._phase is not Phase.STOPPING:
             now = time.monotonic()
             possible = self._crew.can_start(self._staffing.coming or self._staffing.current)
@@ -164,22 +167,49 @@ class Supervisor:
         gc.enable()
 
     def _fail(self, failed: Failed) -> None:
-        """End the start: a server that cannot start must say so and not try for ever."""
-        _log.error("not started: %s%s", failed.reason, below(failed.traceback))
-        self._status = EXIT_LOAD if failed.kind == "load" else EXIT_BOOT
+        """End the start: a server that cannot start must say so and not try for ever.
+
+        With --reload it waits for a change: who sits before it is about to make one.
+        """
+        waits = self._waits_for_changes
+        hint = "; waiting for a change" if waits else ""
+        _log.error("not started: %s%s%s", failed.reason, hint, below(failed.traceback))
+        status = EXIT_LOAD if failed.kind == "load" else EXIT_BOOT
         text = f"{failed.traceback}aserve: error: {failed.reason}"
-        if not daemon.report(self._status, text) and self._staffing.current.settings.error_logfile != "-":
+        if not daemon.report(status, text) and self._staffing.current.settings.error_logfile != "-":
             print(text, file=sys.stderr)  # who sits at the terminal must not have to look into the log
-        self._end_workers(signal.SIGTERM)
+        if waits:
+            self._pause()
+        else:
+            self._status = status
+            self._end_workers(signal.SIGTERM)
+
+    @property
+    def _waits_for_changes(self) -> bool:
+        settings = self._staffing.current.settings
+        # Somebody else waits for the outcome of a start in the background, and of an upgrade.
+        return settings.reload and not settings.daemon and self._host.leads
+
+    def _pause(self) -> None:
+        """Let the start rest, until there is a reload."""
+        for child in self._crew.children:
+            if child.serving and child.failed is None and not child.is_watcher:
+                self._crew.release(child)
+        self._staffing.rest()
+
+    @property
+    def _paused(self) -> bool:
+        return self._phase is Phase.STARTING and not self._staffing.count
 
     # -- what is to be done -------------------------------------------------------------------
 
     def _arrange(self) -> None:
         if self._phase is not Phase.STOPPING:
+            self._lookout.keep((self._staffing.coming or self._staffing.current).settings)
             self._staff()
-            if self._staffing.staffed(self._crew.children):
+            if not self._paused and self._staffing.staffed(self._crew.children):
                 self._staffed()
-            if self._phase is Phase.RUNNING and self._reloads.begin():
+            if self._begin_reload():
                 self._staff()
             self._close_unused()
             self._crew.release_molds()
@@ -202,7 +232,7 @@ class Supervisor:
             count = self._staffing.count
             noun = "worker" if count == 1 else "workers"
             _log.info("ready: %d %s in %.2f s", count, noun, time.monotonic() - self._started)
-        elif self._reloads.under_way:
+        if self._reloads.under_way:
             self._reloads.complete()
             self._host.adapt(self._staffing.current.settings)
 
@@ -220,8 +250,13 @@ class Supervisor:
         """Decide what follows from a worker that cannot serve and was not told to end."""
         if self._phase is Phase.STOPPING:
             return
+        if child.is_watcher:
+            self._lookout.lost(child, failed)
+            return
+        if self._paused:
+            return  # another one has failed before it, and that was told
         served = 0.0 if child.ready_at == math.inf else time.monotonic() - child.ready_at
-        if self._phase is Phase.STARTING and not served:
+        if self._phase is Phase.STARTING and not served and not self._reloads.under_way:
             self._fail(failed)
             return
         delay = self._staffing.settle(child.number, served, time.monotonic())
@@ -233,7 +268,7 @@ class Supervisor:
 
     def _not_started(self, place: Place, error: Exception) -> None:
         failed = Failed("boot", f"cannot start a process: {error}")
-        if self._phase is Phase.STARTING:
+        if self._phase is Phase.STARTING and not self._reloads.under_way:
             self._fail(failed)
             return
         delay = self._staffing.settle(place.number, 0.0, time.monotonic())
@@ -242,9 +277,29 @@ class Supervisor:
         else:
             _log.error("worker=%d failed: %s; next try in %g s", place.number, failed.reason, delay)
 
-    def _abandon(self, failed: Failed) -> None:
-        for child in self._reloads.abandon(failed, self._crew.children):
+    def _abandon(self, failed: Failed, level: int = logging.ERROR) -> None:
+        for child in self._reloads.abandon(failed, self._crew.children, level):
             self._crew.release(child)
+
+    # -- reloads ------------------------------------------------------------------------------
+
+    def _begin_reload(self) -> bool:
+        return (self._phase is Phase.RUNNING or self._paused) and self._reloads.begin()
+
+    def _changed(self, what: str) -> None:
+        """Have what has changed in service soon, whatever becomes of the code before it, which may hang."""
+        if self._phase is Phase.STOPPING:
+            return
+        _log.info("changed: %s", what)
+        self._reloads.want()
+        if self._phase is Phase.STARTING and not self._reloads.under_way:
+            self._pause()
+        elif not self._staffing.replaced:
+            self._abandon(Failed("boot", "there is newer code"), logging.INFO)
+        for child in self._crew.children:
+            if child.state is ChildState.BOOTING:
+                self._crew.release(child)
+        self._begin_reload()
 
     # -- signals ------------------------------------------------------------------------------
 

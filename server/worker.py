@@ -102,6 +102,10 @@ class Worker:
         if app is None:
             importpath.extend(settings)
             importpath.forget_listings()
+            if settings.reload:
+                from aserve import bytecode  # only where it is wanted
+
+                bytecode.distrust_recent()
             app = load_application(settings.app, settings.factory)
         return make_adapter(
             app,

@@ -350,3 +350,26 @@ def test_the_environment_is_read_as_it_was(configured: Configured) -> None:
     with server:
         reload(server, 2)
         wait_until(lambda: len(server.worker_pids()) == 2, "two workers again")
+
+
+# -- watched files ----------------------------------------------------------------------------
+
+
+def test_the_watcher_comes_and_goes_with_the_settings(configured: Configured, code: Code) -> None:
+    (code.folder / "src").mkdir()
+    server = configured()
+    write(code, reload=True, reload_engine="poll")
+    reload(server, 2)
+    first = server.wait_line(r"watcher pid=(\d+) ready: 2 files in 2 folders, polling$")[1]
+    write(code, reload=True, reload_engine="poll", reload_dirs="src")
+    reload(server, 3)
+    server.wait_line(rf"watcher pid={first} exited$")
+    second = server.wait_line(r"watcher pid=(\d+) ready: 0 files in 1 folder, polling$")[1]
+    (code.folder / "src" / "names.py").touch()
+    server.wait_line(r"\] changed: src/names\.py$")
+    server.wait_line("reload complete: gen=4 ")
+    write(code)
+    reload(server, 5)
+    server.wait_line(rf"watcher pid={second} exited$")
+    server.stop()
+    assert sum(" watcher " in text and "booting" in text for text in server.lines("stderr")) == 2

@@ -10,7 +10,17 @@ from collections.abc import Iterator
 import pytest
 
 from aserve import messages
-from aserve.messages import Channel, Draining, Failed, Message, MessageError, Ready, Retire
+from aserve.messages import (
+    Changed,
+    Channel,
+    Draining,
+    Failed,
+    Message,
+    MessageError,
+    Ready,
+    Retire,
+    Watching,
+)
 
 EXAMPLES: list[Message] = [
     Ready(interface="asgi3", loop="uvloop", http="httptools"),
@@ -18,6 +28,9 @@ EXAMPLES: list[Message] = [
     Failed("load", "no module named 'gone'"),
     Failed("boot", "reason", 'Traceback:\n  File "ä", line 1\r\n\tü \N{SNOWMAN}\n'),
     Draining(),
+    Watching("12 files in 3 folders, notified"),
+    Watching("12 files in 3 folders, polling", "too many open files"),
+    Changed("main.py, shop/cart.py and 10 more"),
     Retire(),
 ]
 
