@@ -13,12 +13,21 @@ from collections.abc import Callable, Collection, Sequence, Sized
 from math import inf
 from typing import Final
 
+from aserve.balance import Balance
+from aserve.sharedpage import Slot
+
 EMPTYING_TIME: Final = 0.1
 """Seconds at most for taking the connections that the kernel has already accepted, at a stop."""
 
 TAKEN_AT_ONCE: Final = 32
 """Connections taken from a socket in one turn of the loop: the other workers want some as well, and
 the clients that are already there want answers."""
+
+LOOK_INTERVAL: Final = 0.001
+"""Seconds until it is looked whether others have taken what this worker has left to them."""
+
+LONGEST_LOOK_INTERVAL: Final = 0.004
+"""The same if they always have: while it does not watch the sockets, it is not woken up in vain."""
 
 REST_TIME: Final = 1.0
 """Seconds until the next try if the system has nothing left for a connection, and none has ended."""
@@ -47,19 +56,25 @@ class Listeners:
     in the kernel's queue, for this worker or another one.
 
     Arguments: `sockets` are non-blocking; the supervisor keeps them open, whatever a worker does
-    to its own copies. `limit` is the number of connections that may be open (0: any number).
+    to its own copies. `slot` is where this worker tells the others how many connections it has.
+    `limit` is the number of connections that may be open (0: any number).
     """
 
-    def __init__(self, sockets: Sequence[socket.socket], limit: int = 0) -> None:
+    def __init__(self, sockets: Sequence[socket.socket], slot: Slot, limit: int = 0) -> None:
         self._sockets = list(sockets)
+        self._slot = slot
+        self._balance = Balance(slot)
         self._limit = limit or inf
         self._make: Callable[[], asyncio.Protocol] = asyncio.Protocol
         self._open: Sized = ()
         # Those taken whose protocol has not heard of them yet.
         self._arriving: set[asyncio.Task[object]] = set()
+        # Taking: does it want connections? Watching: does the loop tell when there are some?
         self._taking = False
+        self._watching = False
         self._closing = False
-        self._resting: asyncio.TimerHandle | None = None
+        self._later: asyncio.TimerHandle | None = None
+        self._look_interval = LOOK_INTERVAL
         self._silent_until = 0.0
 
     def filenos(self) -> list[int]:
@@ -83,6 +98,8 @@ class Listeners:
         """A connection has ended: there may be room for another one."""
         if not self._taking and not self._closing and self._has_room():
             self._take_on()
+        else:
+            self._tell()
 
     async def close(self, *, empty: Collection[int] | None) -> None:
         """Cease to accept, without losing a connection that was accepted.
@@ -107,54 +124,75 @@ class Listeners:
 
     async def _empty(self, sockets: Sequence[socket.socket]) -> None:
         self._limit = inf
-        poll = select.poll()
-        for sock in sockets:
-            poll.register(sock, select.POLLIN)
         deadline = time.monotonic() + EMPTYING_TIME
-        while poll.poll(0) and time.monotonic() < deadline:
+        while _somebody_waits(sockets) and time.monotonic() < deadline:
             for sock in sockets:
                 self._take(sock)
             await asyncio.sleep(0)
 
     # -- taking -------------------------------------------------------------------------------
 
+    def _count(self) -> int:
+        return len(self._open) + len(self._arriving)
+
     def _has_room(self) -> bool:
-        return len(self._open) + len(self._arriving) < self._limit
+        return self._count() < self._limit
+
+    def _tell(self) -> None:
+        self._slot.connections = count = self._count()
+        self._slot.offer(count if self._taking else None)
 
     def _take_on(self) -> None:
         self._taking = True
-        if self._resting is not None:
-            self._resting.cancel()
-            self._resting = None
+        self._tell()
+        self._watch()
+
+    def _take_no_more(self) -> None:
+        self._look_away()
+        self._taking = False
+        self._tell()
+
+    def _watch(self) -> None:
+        self._look_away()
+        self._watching = True
         for sock in self._sockets:
             self._context.run(self._loop.add_reader, sock, self._take, sock)
 
-    def _take_no_more(self) -> None:
-        if self._resting is not None:
-            self._resting.cancel()
-            self._resting = None
-        if self._taking:
-            self._taking = False
+    def _look_away(self) -> None:
+        if self._later is not None:
+            self._later.cancel()
+            self._later = None
+        if self._watching:
+            self._watching = False
             for sock in self._sockets:
                 self._loop.remove_reader(sock)
 
     def _take(self, listening: socket.socket) -> None:
-        for _ in range(TAKEN_AT_ONCE):
+        room = TAKEN_AT_ONCE if self._closing else self._balance.room(self._count())
+        if room < 1:
+            self._stand_back()
+            return
+        count = 0
+        for _ in range(min(room, TAKEN_AT_ONCE)):
             if not self._has_room():
                 self._take_no_more()
-                return
+                break
             try:
                 sock, _ = listening.accept()
             except BlockingIOError:  # all are taken, perhaps by another worker
-                return
+                break
             except OSError as error:
                 if error.errno in _OF_THE_CONNECTION:
                     continue
                 self._rest(error)
-                return
+                break
+            count += 1
             task = self._loop.create_task(self._loop.connect_accepted_socket(self._make, sock))
             self._arriving.add(task)
             task.add_done_callback(self._has_arrived)
+        if count:
+            self._slot.taken += count
+            self._tell()
 
     def _has_arrived(self, task: asyncio.Task[object]) -> None:
         self._arriving.discard(task)
@@ -167,8 +205,33 @@ class Listeners:
     def _rest(self, error: OSError) -> None:
         """Wait until there is something for a connection again, mostly a descriptor."""
         self._take_no_more()
-        self._resting = self._loop.call_later(REST_TIME, self.has_ended)
+        self._later = self._loop.call_later(REST_TIME, self.has_ended)
         now = time.monotonic()
         if now >= self._silent_until:
             self._silent_until = now + COMPLAINT_INTERVAL
             _log.warning("cannot accept connections: %s; they wait until others have ended", error.strerror)
+
+    # -- leaving some to others ---------------------------------------------------------------
+
+    def _stand_back(self) -> None:
+        self._look_away()
+        self._later = self._loop.call_later(self._look_interval, self._look)
+
+    def _look(self) -> None:
+        if not _somebody_waits(self._sockets):
+            self._look_interval = min(2 * self._look_interval, LONGEST_LOOK_INTERVAL)
+            self._balance.nothing_waits()
+            self._watch()
+        else:
+            self._look_interval = LOOK_INTERVAL
+            if self._balance.leaves(self._count()):
+                self._later = self._loop.call_later(LOOK_INTERVAL, self._look)
+            else:
+                self._watch()
+
+
+def _somebody_waits(sockets: Sequence[socket.socket]) -> bool:
+    poll = select.poll()
+    for sock in sockets:
+        poll.register(sock, select.POLLIN)
+    return bool(poll.poll(0))

@@ -223,7 +223,6 @@ class Service:
         self._slot.beat = max(self._slot.beat, time.monotonic())
         if self._group is not None:
             self._slot.requests = self._group.requests
-            self._slot.connections = len(self._group.connections)
 
 
 def connection_options(settings: Settings) -> ConnectionOptions:

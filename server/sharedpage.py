@@ -8,7 +8,8 @@ is aligned and eight bytes wide, so that a reader never sees half of a write.
 from __future__ import annotations
 
 import mmap
-from typing import Final
+from collections.abc import Iterator
+from typing import Final, NamedTuple
 
 SLOT_COUNT: Final = 16_384
 """Slots in a page: more than there can be children. Memory is only used for what is touched."""
@@ -18,15 +19,27 @@ _WIDTH: Final = 8
 # A slot fills a cache line, so that no two workers write to the same one.
 _SLOT_SIZE: Final = _FIELDS * _WIDTH
 
-_BEAT, _REQUESTS, _CONNECTIONS = range(3)
+_BEAT, _REQUESTS, _CONNECTIONS, _LOAD, _TAKEN = range(5)
+
+# Before the first slot: how many slots have ever been in use, which is how far a reader has to look.
+_USED = 0
 
 
 class PageFullError(RuntimeError):
     """More children at once than the page has slots."""
 
 
+class Peer(NamedTuple):
+    """What workers can know of one that takes connections."""
+
+    slot: int
+    beat: float
+    connections: int
+    taken: int
+
+
 class Slot:
-    """One worker's part of the page.
+    """One worker's part of the page, and its view of the others'.
 
     The times are seconds of `time.monotonic()`, which is the same clock in all processes of a
     machine.
@@ -36,7 +49,7 @@ class Slot:
 
     def __init__(self, index: int, times: memoryview[float], counters: memoryview[int]) -> None:
         self.index = index
-        self._base = index * _FIELDS
+        self._base = (1 + index) * _FIELDS
         self._times = times
         self._counters = counters
 
@@ -71,6 +84,37 @@ class Slot:
     def connections(self, count: int) -> None:
         self._counters[self._base + _CONNECTIONS] = count
 
+    @property
+    def taken(self) -> int:
+        """Connections that the worker has accepted so far."""
+        return self._counters[self._base + _TAKEN]
+
+    @taken.setter
+    def taken(self, count: int) -> None:
+        self._counters[self._base + _TAKEN] = count
+
+    def offer(self, connections: int | None) -> None:
+        """Have the others know that this worker takes connections, and has so many (None: it takes none)."""
+        self._counters[self._base + _LOAD] = 0 if connections is None else connections + 1
+
+    def fewest(self) -> int:
+        """Return how many connections the worker has that has the fewest of those that take some.
+
+        This one has to be among them.
+        """
+        return min(filter(None, self._counters[self._column(_LOAD)].tolist())) - 1
+
+    def peers(self) -> Iterator[Peer]:
+        """Yield all workers that take connections, this one among them."""
+        beats = self._times[self._column(_BEAT)].tolist()
+        taken = self._counters[self._column(_TAKEN)].tolist()
+        for index, load in enumerate(self._counters[self._column(_LOAD)].tolist()):
+            if load:
+                yield Peer(index, beats[index], load - 1, taken[index])
+
+    def _column(self, field: int) -> slice:
+        return slice(_FIELDS + field, (1 + self._counters[_USED]) * _FIELDS, _FIELDS)
+
 
 class SharedPage:
     """The memory and its slots.
@@ -82,7 +126,7 @@ class SharedPage:
     """
 
     def __init__(self, slot_count: int = SLOT_COUNT) -> None:
-        self._memory = mmap.mmap(-1, slot_count * _SLOT_SIZE)
+        self._memory = mmap.mmap(-1, (1 + slot_count) * _SLOT_SIZE)
         view = memoryview(self._memory)
         self._bytes = view
         self._times: memoryview[float] = view.cast("d")
@@ -99,10 +143,10 @@ class SharedPage:
         elif self._untouched < self._slot_count:
             index = self._untouched
             self._untouched += 1
+            self._counters[_USED] = self._untouched
         else:
             raise PageFullError(f"all {self._slot_count} slots of the shared page are in use")
-        start = index * _SLOT_SIZE
-        self._bytes[start : start + _SLOT_SIZE] = bytes(_SLOT_SIZE)
+        self._wipe(index)
         return Slot(index, self._times, self._counters)
 
     def slot(self, index: int) -> Slot:
@@ -111,4 +155,9 @@ class SharedPage:
 
     def give_back(self, slot: Slot) -> None:
         """Make the slot of a child that has been reaped free again."""
+        self._wipe(slot.index)  # who was killed has not said that it takes no connections any more
         self._free.append(slot.index)
+
+    def _wipe(self, index: int) -> None:
+        start = (1 + index) * _SLOT_SIZE
+        self._bytes[start : start + _SLOT_SIZE] = bytes(_SLOT_SIZE)

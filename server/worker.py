@@ -65,7 +65,9 @@ class Worker:
         self._settings = assignment.settings
         self._channel = assignment.channel
         self._signals = Signals(OBEYED)
-        self._listeners = Listeners(assignment.sockets, assignment.settings.worker_connections)
+        self._listeners = Listeners(
+            assignment.sockets, assignment.slot, assignment.settings.worker_connections
+        )
 
     def run(self) -> int:
         """Load, serve, end; return the exit status. Called once, in the child, after the fork.

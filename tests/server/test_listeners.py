@@ -15,6 +15,7 @@ import pytest
 
 from aserve import loops
 from aserve.listeners import Listeners
+from aserve.sharedpage import SharedPage
 
 Run: TypeAlias = Callable[[Callable[[], Coroutine[Any, Any, None]]], None]
 
@@ -68,7 +69,7 @@ def test_what_waits_is_taken_before_the_end(run: Run, listening: socket.socket) 
     clients: list[socket.socket] = []
 
     async def main() -> None:
-        listeners = Listeners([copy])
+        listeners = Listeners([copy], SharedPage(1).take())
         listeners.open(Greeter, ())
         # All of them are in the kernel's queue when the loop gets to see the first one.
         clients.extend(connect(listening) for _ in range(20))
@@ -86,7 +87,7 @@ def test_what_is_not_taken_stays_for_the_others(run: Run, listening: socket.sock
     copy.setblocking(False)
 
     async def main() -> None:
-        listeners = Listeners([copy])
+        listeners = Listeners([copy], SharedPage(1).take())
         listeners.open(Greeter, ())
         await listeners.close(empty=())
         with connect(listening):
@@ -109,7 +110,7 @@ def test_an_accepted_connection_gets_its_protocol_whenever_the_end_comes(
         Greeter.made = 0
 
         async def main(copy: socket.socket = copy, turns: int = turns) -> None:
-            listeners = Listeners([copy])
+            listeners = Listeners([copy], SharedPage(1).take())
             listeners.open(Greeter, ())
             clients.extend(connect(listening) for _ in range(5))  # noqa: B023
             for _ in range(turns):
@@ -162,7 +163,7 @@ def test_at_the_limit_they_wait_until_one_has_ended(run: Run, listening: socket.
         assert len(Keeper.open) == count
 
     async def main() -> None:
-        Keeper.listeners = listeners = Listeners([copy], 3)
+        Keeper.listeners = listeners = Listeners([copy], SharedPage(1).take(), 3)
         listeners.open(Keeper, Keeper.open)
         with contextlib.ExitStack() as clients:
             for _ in range(6):
@@ -193,7 +194,7 @@ def test_a_unix_sockets_file_stays(run: Run, tmp_path: Path) -> None:
         copy.setblocking(False)
 
         async def main() -> None:
-            listeners = Listeners([copy])
+            listeners = Listeners([copy], SharedPage(1).take())
             listeners.open(Greeter, ())
             await listeners.close(empty=None)
 

@@ -1,0 +1,57 @@
+"""Connections spread over the workers, and one that does not take its part."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+from collections import Counter
+
+import pytest
+
+from tests.conftest import Serve
+from tests.reliability.conftest import Code
+from tests.support.client import AsyncRawClient, request
+from tests.support.process import ServerProcess
+
+CONNECTIONS = 400
+
+FLAVOURS = [("uvloop", "127.0.0.1:0"), ("asyncio", "unix:fair.sock")]
+
+
+async def burst(server: ServerProcess, count: int) -> Counter[int]:
+    """Open so many kept connections at once; return how many each worker has, by its pid."""
+    async with contextlib.AsyncExitStack() as stack:
+
+        async def opened() -> int:
+            client = await stack.enter_async_context(AsyncRawClient(server.target))
+            return int((await client.ask(request(target="/pid"))).text)
+
+        return Counter(await asyncio.gather(*(opened() for _ in range(count))))
+
+
+@pytest.mark.parametrize("workers", [2, 4])
+@pytest.mark.parametrize(("loop", "bind"), FLAVOURS)
+async def test_a_burst_of_kept_connections_is_shared_out(
+    serve: Serve, code: Code, loop: str, bind: str, workers: int
+) -> None:
+    code.asgi()
+    server = serve("main:app", "-w", str(workers), "--loop", loop, bind=bind)
+    counts = await burst(server, CONNECTIONS)
+    assert set(counts) == set(server.worker_pids())
+    assert max(counts.values()) <= 1.3 * min(counts.values()), counts
+
+
+async def test_nobody_waits_for_a_worker_that_is_stopped(serve: Serve, code: Code) -> None:
+    code.asgi()
+    server = serve("main:app", "-w", "3")
+    stopped, *others = server.worker_pids()
+    os.kill(stopped, signal.SIGSTOP)
+    try:
+        counts = await burst(server, 100)
+        assert set(counts) == set(others)
+    finally:
+        os.kill(stopped, signal.SIGCONT)
+    counts = await burst(server, 100)
+    assert set(counts) == {stopped, *others}
