@@ -38,6 +38,8 @@ class Lifespan:
         self._task: asyncio.Task[None] | None = None
         self._events: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
         self._answer: asyncio.Future[dict[str, Any]] | None = None
+        self._listening = False
+        self._over = False
         self.supported = False
         self._phase = ""
 
@@ -78,7 +80,15 @@ class Lifespan:
             "asgi": {"version": "3.0", "spec_version": "2.0"},
             "state": self.state,
         }
-        await self._app(scope, self._events.get, self._send)
+        await self._app(scope, self._receive, self._send)
+
+    async def _receive(self) -> dict[str, Any]:
+        self._listening = True
+        self._cancel_listener()
+        try:
+            return await self._events.get()
+        finally:
+            self._listening = False
 
     async def _send(self, message: dict[str, Any]) -> None:
         answer = self._answer
@@ -97,10 +107,17 @@ class Lifespan:
         return answer.result() if answer.done() else None
 
     async def _settle(self) -> BaseException | None:
-        """Wait for the application's end; what it has raised."""
+        """Wait for the application's end, now that there are no more events; what it has raised."""
         assert self._task is not None
+        self._over = True
+        self._cancel_listener()
         await asyncio.wait({self._task})
         return None if self._task.cancelled() else self._task.exception()
+
+    def _cancel_listener(self) -> None:
+        """An application that waits for another event would wait for ever."""
+        if self._over and self._listening and self._task is not None:
+            self._task.cancel()
 
     def _unsupported(self) -> None:
         assert self._task is not None

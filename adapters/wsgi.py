@@ -163,27 +163,36 @@ class WSGIExchange(Exchange):
         self.thread = 0
         post(self._finish, last)
 
-    def _call(self) -> bytes:
-        """Call the application and send what it returns, but for the last piece (thread)."""
+    def _call(self) -> bytes | None:
+        """Call the application and send what it returns (thread).
+
+        Returns the last piece, unless the application has more to do behind it: then it is sent as well.
+        """
         connection = self.connection
         environ = (connection.template or self.adapter.template(connection)).copy()
         environs.fill(environ, self)
         environ["wsgi.input"] = self.input
         result = self.app(environ, self.start_response)
+        close = getattr(result, "close", None)
+        if close is None:
+            return self._send_all(result)
         try:
-            if isinstance(result, (list, tuple)):
-                self._check_started()
-                return _checked(result[0] if len(result) == 1 else b"".join(result))
-            for chunk in result:
-                if chunk:
-                    self._check_started()
-                    self.send(chunk)
-            self._check_started()
-            return b""
+            self.adapter.pool.post(self._deliver, self._send_all(result), False)
         finally:
-            close = getattr(result, "close", None)
-            if close is not None:
-                close()
+            close()
+        return None
+
+    def _send_all(self, result: Iterable[bytes]) -> bytes:
+        """Send what the application has returned, but for the last piece, which is returned (thread)."""
+        if isinstance(result, (list, tuple)):
+            self._check_started()
+            return _checked(result[0] if len(result) == 1 else b"".join(result))
+        for chunk in result:
+            if chunk:
+                self._check_started()
+                self.send(chunk)
+        self._check_started()
+        return b""
 
     def start_response(
         self, status: str, headers: list[tuple[str, str]], exc_info: ExcInfo | None = None

@@ -5,10 +5,12 @@ from __future__ import annotations
 import atexit
 import contextlib
 import logging
+import math
 import os
 import signal
 import sys
 import threading
+import time
 import traceback
 from collections.abc import Callable
 from types import FrameType
@@ -20,11 +22,11 @@ EXIT_CRASH: Final = 1
 """Exit status of a child that ended by an exception that nobody expected."""
 
 LEAVING_TIME: Final = 5.0
-"""Seconds that a child has for its end once its work is done: lifespan shutdown, threads, atexit."""
+"""Seconds that a child has for its end once its work is done: threads, atexit."""
 
 _log = logging.getLogger("aserve")
 
-_limited = False
+_leaves_at = math.inf
 
 
 def fork(body: Callable[[], int]) -> int:
@@ -72,18 +74,19 @@ def limit_leaving(status: int, seconds: float = LEAVING_TIME) -> None:
     """End this process with `status` after `seconds` if it is still there by then.
 
     A thread of the application that never ends must not keep a worker alive of which nobody
-    expects anything any more. Uses the ALRM signal; main thread only. A second call changes nothing.
+    expects anything any more. Uses the ALRM signal; main thread only. Of several calls the one with the
+    earliest end holds.
     """
-    global _limited
-    if _limited:
+    global _leaves_at
+    if (end := time.monotonic() + seconds) >= _leaves_at:
         return
-    _limited = True
+    _leaves_at = end
     main = threading.main_thread()
 
     def give_up(_number: int, _frame: FrameType | None) -> None:
         left = [each.name for each in threading.enumerate() if each is not main and not each.daemon]
         what = ", ".join(left) or "the shutdown"
-        _log.warning("pid=%d ends, %g s are over; still running: %s", os.getpid(), seconds, what)
+        _log.warning("pid=%d ends, %g s are over; still running: %s", os.getpid(), round(seconds, 1), what)
         _flush()
         os._exit(status)
 

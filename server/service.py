@@ -85,6 +85,7 @@ class Service:
         self._booting = anyio.CancelScope()
         self._patience = anyio.CancelScope()
         self._group: ConnectionGroup | None = None
+        self._leaving = False
         self._access_log: AccessLog | None = None
         self._abandoned: Collection[int] = ()
         self._most_requests = recycling.most_requests(settings)
@@ -104,6 +105,8 @@ class Service:
         self._booting.cancel()
         if self._group is not None and self._group.draining:
             self._hurry(self._group)
+        if self._leaving and self.ending is Ending.AT_ONCE:
+            self._expect_end(0)
 
     def retire(self, abandoned: Collection[int]) -> None:
         """End because there is a successor, who does not take over the sockets numbered in `abandoned`."""
@@ -125,7 +128,8 @@ class Service:
                 await self._adapter.startup()
             if not self._booting.cancelled_caught:
                 await self._serve()
-                self._expect_end(0)
+                self._leaving = True
+                self._expect_end(0, self._time_left())
                 await self._adapter.shutdown()
         except (BootError, LifespanError) as error:
             status = EXIT_BOOT
@@ -199,11 +203,17 @@ class Service:
         if self.ending is Ending.AT_ONCE:
             self._patience.cancel()
 
-    def _expect_end(self, status: int) -> None:
+    def _time_left(self) -> float:
+        """Return for how many seconds the lifespan shutdown may take: what is left of the graceful time."""
+        if self.ending is Ending.AT_ONCE:
+            return LEAVING_TIME
+        return max(LEAVING_TIME, self._patience.deadline - anyio.current_time())
+
+    def _expect_end(self, status: int, seconds: float = LEAVING_TIME) -> None:
         """From here on everything has an end, even if there is no supervisor any more."""
-        limit_leaving(status)
+        limit_leaving(status, seconds)
         # Nothing beats while the loop is closed and threads end.
-        self._slot.beat = time.monotonic() + LEAVING_TIME
+        self._slot.beat = time.monotonic() + seconds
 
     # -- heartbeat ----------------------------------------------------------------------------
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import logging
 from typing import Any
 
@@ -108,3 +110,53 @@ async def test_another_message_is_no_answer(kind: str) -> None:
     await lifespan.shutdown()
     with pytest.raises(LifespanError, match="instead of answering"):
         await Lifespan(app, "on").startup()
+
+
+@pytest.mark.parametrize("pause", [False, True])
+@pytest.mark.parametrize("last", ["startup.failed", "shutdown.complete", "shutdown.failed"])
+async def test_an_application_that_waits_for_another_event(last: str, pause: bool) -> None:
+    """It would wait for ever, and its worker with it."""
+    ended: list[str] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        try:
+            while True:
+                kind = (await receive())["type"]
+                failed = last == f"{kind.removeprefix('lifespan.')}.failed"
+                await send({"type": f"{kind}.{'failed' if failed else 'complete'}"})
+                if pause:
+                    await asyncio.sleep(0.01)
+                    ended.append("paused")
+        finally:
+            ended.append("ended")
+
+    lifespan = Lifespan(app, "on")
+    async with asyncio.timeout(10):
+        if last.startswith("startup"):
+            with pytest.raises(LifespanError, match="start-up failed"):
+                await lifespan.startup()
+        else:
+            await lifespan.startup()
+            await lifespan.shutdown()
+    assert ended[-1] == "ended"
+    assert ended.count("paused") == (pause + (pause and last.startswith("shutdown")))
+
+
+async def test_what_comes_behind_the_answer_is_waited_for() -> None:
+    log: list[str] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        await send({"type": "lifespan.startup.complete"})
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(receive(), 0.01)
+        await receive()
+        await send({"type": "lifespan.shutdown.complete"})
+        await asyncio.sleep(0.05)
+        log.append("closed")
+
+    lifespan = Lifespan(app, "on")
+    await lifespan.startup()
+    await asyncio.sleep(0.05)
+    await lifespan.shutdown()
+    assert log == ["closed"]
