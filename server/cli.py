@@ -35,8 +35,6 @@ _HELP_FLAGS: Final = ("-h", "--help")
 _FLAGS_WIDTH: Final = 28
 _ALIKE: Final = 0.83
 """How much a wrong flag has to resemble the one that is suggested: swapped letters are as much as that."""
-_INSTEAD: Final = {"--reload": "send HUP to the server when the code has changed"}
-"""What to do without options of other servers that resemble one with another meaning."""
 _INTERRUPTED: Final = 130
 """The exit status of a program that ended on INT, by the shells' convention."""
 
@@ -246,8 +244,6 @@ def _suggestion(flag: str) -> str:
     for option in OPTIONS:
         if flag in option.elsewhere:
             return f": write {option.label} {option.metavar}".rstrip()
-    if flag in _INSTEAD:
-        return f": {_INSTEAD[flag]}"
     known = [*_VERSION_FLAGS, *_HELP_FLAGS, *(known for option in OPTIONS for known in option.flags)]
     close = difflib.get_close_matches(flag, known, n=1, cutoff=_ALIKE)
     return f": did you mean {close[0]}?" if close else ": aserve --help lists them"

@@ -102,10 +102,6 @@ def test_little_is_imported_to_say_the_version(tmp_path: Path) -> None:
         ),
         (["--worker", "3", "main:app"], "there is no option --worker: did you mean --workers?"),
         (["--bnid", ":0", "main:app"], "there is no option --bnid: did you mean --bind?"),
-        (
-            ["--reload", "main:app"],
-            "there is no option --reload: send HUP to the server when the code has changed",
-        ),
         # What resembles another option only a little is more often one of another server.
         (["--config", "x", "main:app"], "there is no option --config: aserve --help lists them"),
         (["--certfile", "x", "main:app"], "there is no option --certfile: aserve --help lists them"),
