@@ -107,15 +107,15 @@ class Snapshot:
     open_folders: set[str] = field(default_factory=set)
     """... or is in one of these, real paths as well."""
 
-    def add(self, path: str) -> None:
-        """Note how the file at `path` is, if there is one."""
+    def add(self, path: str, linked: bool) -> None:
+        """Note how the file at `path` is, if there is one; `linked` says whether it is a link."""
         try:
             status = os.stat(path)
         except OSError:  # gone meanwhile, or a link to nothing
             return
         self.files[path] = (status.st_mtime_ns, status.st_size, status.st_ino)
         self.names.add(os.path.basename(path))
-        if os.path.islink(path):
+        if linked:
             folder, name = os.path.split(os.path.realpath(path))
             self.folders.add(folder)
             self.names.add(name)
@@ -216,7 +216,7 @@ class _Scan:
         else:
             self._found.incomplete = True
         self._found.names.add(name)
-        self._found.add(path)
+        self._found.add(path, os.path.islink(path))
 
     def _walk(self, top: str, patterns: Collection[Pattern], everything: bool = False) -> None:
         """Look at `top` and all that is below it; with `everything`, what has another name counts as well."""
@@ -245,7 +245,7 @@ class _Scan:
                         inside = os.path.realpath(entry.path) if linked else os.path.join(real, entry.name)
                         waiting.append((entry.path, inside, everything or counts))
                 elif (counts or (everything and entry.name[0] != ".")) and not _is_noise(entry.name):
-                    self._found.add(entry.path)
+                    self._found.add(entry.path, linked)
 
 
 def check(settings: Settings) -> None:
