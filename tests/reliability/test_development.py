@@ -23,6 +23,14 @@ from tests.support.process import ServerProcess
 
 RELOAD = ("--reload", "--lifespan", "on", "main:app")
 
+OPTIONS = [
+    (),
+    pytest.param(
+        ("--preload", "-w", "2"),
+        marks=pytest.mark.skipif(sys.platform != "linux", reason="--preload needs Linux"),
+    ),
+]
+
 NO_INOTIFY = (
     "unshare",
     "-Ur",
@@ -54,10 +62,8 @@ def watcher_pid(server: ServerProcess, since: int = 0) -> int:
 # -- what works -------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("options", [(), ("--preload", "-w", "2")], ids=["plain", "preload"])
+@pytest.mark.parametrize("options", OPTIONS, ids=["plain", "preload"])
 def test_a_change_brings_new_code(serve: Serve, code: Code, options: tuple[str, ...]) -> None:
-    if "--preload" in options and sys.platform != "linux":
-        pytest.skip("--preload needs Linux")
     code.asgi()
     server = serve("--keep-alive", "60", *options, *RELOAD)
     server.wait_line(r"watcher pid=\d+ ready: 1 file in 1 folder, notified$")
@@ -71,10 +77,11 @@ def test_a_change_brings_new_code(serve: Serve, code: Code, options: tuple[str, 
     server.stop(signal.SIGINT, timeout=5)
 
 
-def test_a_change_during_the_start_is_not_missed(serve: Serve, code: Code) -> None:
-    """The worker has read the file and will not get ready; the watcher may not even have begun."""
+@pytest.mark.parametrize("options", OPTIONS, ids=["plain", "preload"])
+def test_a_change_during_the_start_is_not_missed(serve: Serve, code: Code, options: tuple[str, ...]) -> None:
+    """What has read the file will not get ready; the watcher may not even have begun."""
     code.asgi(on_import=HANGS)
-    server = serve(*RELOAD, ready=False)
+    server = serve(*options, *RELOAD, ready=False)
     server.wait_line("^hangs$")
     code.asgi("two")
     wait_reloaded(server, "main.py", 2)
@@ -265,6 +272,8 @@ def test_the_watcher_is_replaced_and_ends_with_the_supervisor(serve: Serve, code
     code.asgi()
     server = serve(*RELOAD)
     first = watcher_pid(server)
+    if sys.platform == "linux":  # it forks: none of the library's threads may be in it
+        assert len(os.listdir(f"/proc/{server.pid}/task")) == 1
     before = server.mark()
     os.kill(first, signal.SIGKILL)
     server.wait_line(rf"\[ERROR\] watcher pid={first} died: signal SIGKILL$")
