@@ -23,11 +23,8 @@ _WITHOUT_HTTP: Final = {b"content-type": "CONTENT_TYPE", b"content-length": "CON
 
 def template(connection: Http1Connection, script_name: str, multiprocess: bool) -> dict[str, Any]:
     """The part of the environ that all requests of a connection have in common."""
-    name, port = connection.server or ("", None)
     environ: dict[str, Any] = {
-        "SCRIPT_NAME": script_name,
-        "SERVER_NAME": name if port is not None else "localhost",
-        "SERVER_PORT": str(port) if port is not None else "80",
+        "SCRIPT_NAME": script_name.encode(errors="surrogateescape").decode("latin-1"),
         "SERVER_PROTOCOL": "HTTP/1.1",
         "SERVER_SOFTWARE": "aserve",
         "REMOTE_ADDR": "",
@@ -39,6 +36,9 @@ def template(connection: Http1Connection, script_name: str, multiprocess: bool) 
         "wsgi.run_once": False,
         "wsgi.input_terminated": True,
     }
+    name, port = connection.server or ("", None)
+    if port is not None:  # a Unix socket has neither, see `_name_server`
+        environ["SERVER_NAME"], environ["SERVER_PORT"] = origins.server_name(name), str(port)
     if connection.client is not None:
         environ["REMOTE_ADDR"], environ["REMOTE_PORT"] = (
             connection.client[0],
@@ -54,6 +54,8 @@ def fill(environ: dict[str, Any], exchange: Exchange) -> None:
         path, _, query = raw.partition("?")
     else:
         path, query = (part.decode("latin-1") for part in split_target(exchange.target))
+        if path[:1] != "/":
+            path = ""  # `*` or an authority is no path (RFC 3875 §4.1.5)
     environ["REQUEST_METHOD"] = exchange.method
     environ["QUERY_STRING"] = query
     environ["RAW_URI"] = environ["REQUEST_URI"] = raw
@@ -79,6 +81,8 @@ def fill(environ: dict[str, Any], exchange: Exchange) -> None:
             environ[key] = value.decode("latin-1")
     if origin is not None:
         origins.fill_environ(environ, origin)
+    if "SERVER_NAME" not in environ:
+        _name_server(environ)
 
 
 def path_info(path: str, script_name: str) -> str:
@@ -86,6 +90,16 @@ def path_info(path: str, script_name: str) -> str:
     if path == script_name or path.startswith(script_name + "/"):
         return path[len(script_name) :]
     return path
+
+
+def _name_server(environ: dict[str, Any]) -> None:
+    """Give the server the name and the port that the client knows it by: neither may be empty."""
+    host = environ.get("HTTP_HOST", "")
+    name, colon, port = host.rpartition(":")
+    if not colon or host.endswith("]"):
+        name, port = host, ""
+    environ["SERVER_NAME"] = name or "localhost"
+    environ.setdefault("SERVER_PORT", port or ("443" if environ["wsgi.url_scheme"] == "https" else "80"))
 
 
 def _key(name: bytes, exchange: Exchange) -> str:

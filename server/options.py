@@ -93,6 +93,7 @@ class Settings(ProcessSettings):
         parse=validators.root_path,
         default="",
         default_text="none",
+        extra_environment=(("SCRIPT_NAME", "{}"),),
         elsewhere=("--url-path-prefix",),
         help="The path prefix under which a proxy publishes the application (ASGI root_path, WSGI "
         "SCRIPT_NAME).",
