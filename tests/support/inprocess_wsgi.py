@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
+from wsgiref.types import StartResponse, WSGIEnvironment
 
 from aserve.adapters import make_adapter
 from aserve.protocols.group import ConnectionGroup
@@ -17,8 +18,7 @@ from tests.support.client import TIMEOUT, AsyncRawClient
 from tests.support.inprocess import descriptors
 from tests.support.wire import Response
 
-Environ = dict[str, Any]
-StartResponse = Callable[..., Callable[[bytes], None]]
+Environ = WSGIEnvironment
 Application = Callable[[Environ, StartResponse], Iterable[bytes]]
 
 
