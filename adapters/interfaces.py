@@ -17,7 +17,7 @@ _BY_ARGUMENTS: dict[int, Interface] = {3: "asgi3", 2: "wsgi", 1: "asgi2"}
 def detect(app: Any, worker_class: str) -> Interface:
     """The interface of `app`.
 
-    worker_class: "auto", or "asgi" or "wsgi" for what the user asked for.
+    worker_class: what the user asked for: "auto", "asgi", or else a way to serve WSGI.
     Raises `ApplicationLoadError` when the object is no application, or visibly another kind than
     asked for.
     """
@@ -31,7 +31,7 @@ def detect(app: Any, worker_class: str) -> Interface:
         if seen == "wsgi":
             raise ApplicationLoadError("this is a WSGI application: serve it with -k wsgi (or -k auto)")
         return seen or "asgi3"
-    if worker_class == "wsgi":
+    if worker_class != "auto":
         if seen in ("asgi3", "asgi2"):
             raise ApplicationLoadError("this is an ASGI application: serve it with -k asgi (or -k auto)")
         return "wsgi"

@@ -1,19 +1,14 @@
-"""The WSGI adapter: PEP 3333 applications in a pool of threads."""
+"""The WSGI adapter: what PEP 3333 says. Where the applications run is the matter of runner.py."""
 
 from __future__ import annotations
 
-import asyncio
 import io
-import logging
-import threading
 from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import Any, Final
 
 from aserve.adapters import environ as environs
-from aserve.adapters.errorlog import log_exception, thread_stack
-from aserve.adapters.pool import ThreadPool
-from aserve.adapters.wsgi_input import StreamedBody
+from aserve.adapters.runner import Runner
 from aserve.protocols.clock import REASONS
 from aserve.protocols.errors import ClientDisconnectedError, ResponseError
 from aserve.protocols.exchange import Exchange
@@ -21,13 +16,8 @@ from aserve.protocols.group import ExchangeFactory
 from aserve.protocols.headers import CACHE_SIZE
 from aserve.protocols.states import Response
 
-logger: Final = logging.getLogger("aserve")
-
 ExcInfo = tuple[type[BaseException], BaseException, TracebackType]
 WSGIApp = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
-
-# Bytes of a response that may wait for the loop or the client before the thread has to.
-_WRITE_AHEAD: Final = 64 * 1024
 
 # Response header name, as the application gives it -> bytes.
 _NAMES: Final[dict[str, bytes]] = {}
@@ -37,158 +27,33 @@ _STATUSES: Final[dict[str, tuple[int, bytes]]] = {}
 
 
 class WSGIExchange(Exchange):
-    """An exchange whose application runs in a thread.
+    """A call of a WSGI application; the classes that say how it is made derive from this.
 
-    The request goes to a thread when its body is complete, or has filled the buffer: slow
-    uploads hold no thread. Methods marked "thread" are called there, all others on the loop.
-    posted, delivered: body bytes that the thread gave to the loop, and that left for the client.
-    thread: the identifier of the thread, 0 before there is one. abandoned: nobody waits for what it
-    does any more.
+    Everything here may be called where the application runs.
+    app, adapter, runner: the same for all. input: `wsgi.input`, to be set before the call.
+    head_gone: body bytes have been sent, so another head would come too late.
     """
 
-    __slots__ = (
-        "abandoned",
-        "condition",
-        "delivered",
-        "head_posted",
-        "input",
-        "posted",
-        "submitted",
-        "thread",
-    )
+    __slots__ = ("head_gone", "input")
 
-    adapter: WSGIAdapter
     app: WSGIApp
+    adapter: WSGIAdapter
+    runner: Runner
+    input: io.BytesIO | io.BufferedReader
+    head_gone: bool
 
-    def begin(self) -> None:
-        self.submitted = False
-        self.abandoned = False
-        self.thread = 0
-        self.posted = 0
-        self.delivered = 0
-        self.head_posted = False
-        self.condition: threading.Condition | None = None
-        if self.received or self.buffered >= self.connection.group.options.body_buffer:
-            self._submit()
-        else:
-            # One of the ways that PEP 3333 allows: ask for the body at once.
-            self.send_continue()
-
-    def on_body(self) -> None:
-        if not self.submitted:
-            if self.connection.exchange is self and (
-                self.received or self.buffered >= self.connection.group.options.body_buffer
-            ):
-                self._submit()
-        else:
-            self._notify()
-
-    def on_disconnect(self) -> None:
-        if self.submitted:
-            self._notify()
-        else:
-            self.connection.group.left(self)
-
-    def on_writable(self) -> None:
-        self._notify()
-
-    def cancel(self) -> None:
-        """A thread cannot be ended from outside: what it does from now on goes nowhere."""
-        self.abandoned = True
-        self._notify()
-
-    def where(self) -> str:
-        return thread_stack(self.thread)
-
-    def _submit(self) -> None:
-        self.submitted = True
-        self.input: io.BytesIO | io.BufferedReader
-        if self.received:
-            self.input = io.BytesIO(self.take_body())
-        else:
-            self.condition = threading.Condition()
-            self.input = io.BufferedReader(StreamedBody(self), 65536)
-        self.adapter.pool.submit(self.handle)
-
-    def _notify(self) -> None:
-        condition = self.condition
-        if condition is not None:
-            with condition:
-                condition.notify_all()
-
-    def _deliver(self, data: bytes, more: bool) -> None:
-        """Write what the thread has posted."""
-        self.delivered += len(data)
-        if self.abandoned:
-            self._notify()
-            return
-        try:
-            self.write(data, more)
-        except ClientDisconnectedError:
-            pass
-        except ResponseError as error:
-            logger.error("%s: %s", error, self.line())
-            self.fail()
-        self._notify()
-
-    def _abandon(self) -> None:
-        """The application failed (posted by the thread)."""
-        if self.state is not Response.BROKEN and not self.abandoned:
-            self.fail()
-
-    def _finish(self, last: bytes | None) -> None:
-        """The thread is done; `last` ends the response, if there is to be one."""
-        if last is not None:
-            self._deliver(last, False)
-        self.connection.group.left(self)
-
-    # Thread
-
-    def handle(self) -> None:
-        """Run the application (thread)."""
-        post = self.adapter.pool.post
-        self.thread = threading.get_ident()
-        try:
-            if self.abandoned or (self.disconnected and self.state is Response.BROKEN):
-                last = None  # nobody waits for the answer any more
-            else:
-                last = self._call()
-        except ClientDisconnectedError:
-            post(self._abandon)
-            last = None
-        except BaseException as error:  # sys.exit() in a view must not end the thread
-            log_exception(self.line(), error)
-            post(self._abandon)
-            last = None
-        self.thread = 0
-        post(self._finish, last)
-
-    def _call(self) -> bytes:
-        """Call the application and send what it returns, but for the last piece (thread)."""
+    def environ(self) -> dict[str, Any]:
+        """The environ of this request."""
         connection = self.connection
-        environ = (connection.template or self.adapter.template(connection)).copy()
+        environ: dict[str, Any] = (connection.template or self.adapter.template(connection)).copy()
         environs.fill(environ, self)
         environ["wsgi.input"] = self.input
-        result = self.app(environ, self.start_response)
-        try:
-            if isinstance(result, (list, tuple)):
-                self._check_started()
-                return _checked(result[0] if len(result) == 1 else b"".join(result))
-            for chunk in result:
-                if chunk:
-                    self._check_started()
-                    self.send(chunk)
-            self._check_started()
-            return b""
-        finally:
-            close = getattr(result, "close", None)
-            if close is not None:
-                close()
+        return environ
 
     def start_response(
         self, status: str, headers: list[tuple[str, str]], exc_info: ExcInfo | None = None
     ) -> Callable[[bytes], None]:
-        """The WSGI `start_response` (thread).
+        """The WSGI `start_response`.
 
         status: "200 OK". headers: names and values as latin-1 strings. exc_info: replaces a head
         that was not sent yet, or raises that exception when it is too late for it.
@@ -196,7 +61,7 @@ class WSGIExchange(Exchange):
         """
         if exc_info is not None:
             try:
-                if self.head_posted:
+                if self.head_gone:
                     raise exc_info[1].with_traceback(exc_info[2])
             finally:
                 exc_info = None  # the frame must not keep the traceback alive
@@ -209,56 +74,11 @@ class WSGIExchange(Exchange):
         return self.send
 
     def send(self, data: bytes) -> None:
-        """Send body bytes (thread): also the `write` that `start_response` returns.
+        """Send body bytes, also as `write` of `start_response`; raises `ClientDisconnectedError`."""
+        raise NotImplementedError
 
-        Waits while the client is slower than the application. Raises `ClientDisconnectedError`.
-        """
-        if self.condition is None:
-            self.condition = threading.Condition()
-        self.head_posted = True
-        self.posted += len(_checked(data))
-        self.adapter.pool.post(self._deliver, data, True)
-        self._wait(self._has_room)
-        if self.abandoned or (self.disconnected and self.state is Response.BROKEN):
-            raise ClientDisconnectedError("the client has disconnected")
-
-    def next_chunk(self) -> bytes:
-        """More of the request's body, b"" at its end (thread); raises `ClientDisconnectedError`."""
-        self._wait(self._has_body)
-        if not self.received and (self.disconnected or self.state is Response.BROKEN):
-            raise ClientDisconnectedError("the client disconnected before its request was complete")
-        done = threading.Event()
-        taken: list[bytes] = []
-
-        def take() -> None:
-            taken.append(self.take_body())
-            done.set()
-
-        # The loop's own data: have the loop hand it out.
-        self.adapter.pool.post(take)
-        done.wait()
-        return taken[0]
-
-    def _wait(self, ready: Callable[[], bool]) -> None:
-        if not ready():
-            assert self.condition is not None
-            with self.condition:
-                self.condition.wait_for(ready)
-
-    def _has_room(self) -> bool:
-        return (
-            self.abandoned
-            or self.state is Response.BROKEN
-            or (
-                self.posted - self.delivered <= _WRITE_AHEAD
-                and (self.connection.writable or self.posted != self.delivered)
-            )
-        )
-
-    def _has_body(self) -> bool:
-        return self.received or self.buffered > 0 or self.disconnected or self.state is Response.BROKEN
-
-    def _check_started(self) -> None:
+    def check_started(self) -> None:
+        """Raise `ResponseError` unless there has been a head; to be asked before the first body bytes."""
         if self.state is Response.WAITING:
             raise ResponseError("the application returned without calling start_response")
 
@@ -266,54 +86,50 @@ class WSGIExchange(Exchange):
 class WSGIAdapter:
     """Serves a WSGI application.
 
-    app: the application. root_path: SCRIPT_NAME. threads: size of the pool.
+    app: the application. runner: where it runs. root_path: SCRIPT_NAME.
     multiprocess: what `wsgi.multiprocess` says.
     """
 
-    def __init__(
-        self,
-        app: WSGIApp,
-        *,
-        loop: asyncio.AbstractEventLoop,
-        root_path: str,
-        threads: int,
-        multiprocess: bool,
-    ) -> None:
+    def __init__(self, app: WSGIApp, runner: Runner, *, root_path: str, multiprocess: bool) -> None:
         self.exchange_factory: ExchangeFactory
-        self.pool = ThreadPool(loop, threads)
-        self._threads = threads
+        self.runner = runner
         self._script_name = root_path.rstrip("/")
         self._multiprocess = multiprocess
 
-        class BoundExchange(WSGIExchange):
+        base: Any = runner.exchange_class
+
+        class BoundExchange(base):  # type: ignore[misc]
             """What all exchanges share stands in their class, not in each of them."""
 
             __slots__ = ()
 
         BoundExchange.app = staticmethod(app)
         BoundExchange.adapter = self
+        BoundExchange.runner = runner
         self.exchange_factory = BoundExchange
 
     async def startup(self) -> None:
-        """Start the threads."""
-        self.pool.start()
+        """Make the place ready where it runs."""
+        self.runner.start()
 
     async def shutdown(self) -> None:
-        """End the threads."""
-        self.pool.close()
+        """Give that place up."""
+        self.runner.close()
 
     def describe(self) -> str:
         """The interface as the log names it."""
-        return f"wsgi, {self._threads} threads"
+        return f"wsgi, {self.runner.describe()}"
 
     def template(self, connection: Any) -> dict[str, Any]:
         """The part of the environ that all requests of a connection have in common."""
         environ = environs.template(connection, self._script_name, self._multiprocess)
+        environ["wsgi.multithread"] = self.runner.multithread
         connection.template = environ
         return environ
 
 
-def _checked(data: object) -> bytes:
+def checked(data: object) -> bytes:
+    """`data`, if it can be a part of a body; raises `ResponseError`."""
     if not isinstance(data, bytes):
         raise ResponseError(f"a WSGI application yields bytes, not {type(data).__name__}")
     return data

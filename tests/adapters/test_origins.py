@@ -11,7 +11,8 @@ from typing import Any, Literal
 
 import pytest
 
-from aserve.adapters import make_adapter
+from aserve.adapters import make_adapter, make_runner
+from aserve.adapters.runner import RunnerOptions
 from aserve.protocols.forwarded import Trust
 from aserve.protocols.group import ConnectionGroup
 from aserve.protocols.options import ConnectionOptions
@@ -43,7 +44,8 @@ async def serving(
     """Serve an application that shows what it gets; yields the address."""
     loop = asyncio.get_running_loop()
     app, interface = (_wsgi, "wsgi") if kind == "wsgi" else (_asgi, "asgi3")
-    adapter = make_adapter(app, interface, loop=loop, lifespan="off", root_path=root_path, threads=1)  # type: ignore[arg-type]
+    runner = make_runner("wsgi", loop, RunnerOptions(threads=1))
+    adapter = make_adapter(app, interface, loop=loop, lifespan="off", root_path=root_path, runner=runner)  # type: ignore[arg-type]
     await adapter.startup()
     options = ConnectionOptions(forwarded_trust=trust or Trust(["*"]))
     group = ConnectionGroup(adapter.exchange_factory, loop=loop, options=options)

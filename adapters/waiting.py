@@ -1,0 +1,206 @@
+"""Exchanges of WSGI applications that run where they can wait: in threads, in greenlets."""
+
+from __future__ import annotations
+
+import io
+import logging
+from collections.abc import Callable
+from typing import Any, Final
+
+from aserve.adapters.errorlog import log_exception
+from aserve.adapters.runner import Gate, WaitingRunner
+from aserve.adapters.wsgi import WSGIExchange, checked
+from aserve.adapters.wsgi_input import StreamedBody
+from aserve.protocols.errors import ClientDisconnectedError, ResponseError
+from aserve.protocols.states import Response
+
+logger: Final = logging.getLogger("aserve")
+
+
+class WaitingExchange(WSGIExchange):
+    """An exchange whose application runs beside the loop, see runner.py.
+
+    The application gets the request when its body is complete, or has filled the buffer: slow
+    uploads hold no place. Methods marked "place" are called where the application runs, all others on
+    the loop.
+    posted, delivered: body bytes that the application gave to the loop, and that left for the client.
+    place: where the application is, None before it is anywhere. abandoned: nobody waits for what it
+    does any more.
+    """
+
+    __slots__ = ("abandoned", "delivered", "gate", "place", "posted", "submitted")
+
+    runner: WaitingRunner
+
+    def begin(self) -> None:
+        self.submitted = False
+        self.abandoned = False
+        self.place: Any = None
+        self.posted = 0
+        self.delivered = 0
+        self.head_gone = False
+        self.gate: Gate | None = None
+        if self.received or self.buffered >= self.connection.group.options.body_buffer:
+            self._submit()
+        else:
+            # One of the ways that PEP 3333 allows: ask for the body at once.
+            self.send_continue()
+
+    def on_body(self) -> None:
+        if not self.submitted:
+            if self.connection.exchange is self and (
+                self.received or self.buffered >= self.connection.group.options.body_buffer
+            ):
+                self._submit()
+        else:
+            self._notify()
+
+    def on_disconnect(self) -> None:
+        if self.submitted:
+            self._notify()
+        else:
+            self.connection.group.left(self)
+
+    def on_writable(self) -> None:
+        self._notify()
+
+    def cancel(self) -> None:
+        """The application cannot be ended from outside: what it does from now on goes nowhere."""
+        self.abandoned = True
+        self._notify()
+
+    def where(self) -> str:
+        return self.runner.stack(self.place) if self.place is not None else ""
+
+    def _submit(self) -> None:
+        self.submitted = True
+        if self.received:
+            self.input = io.BytesIO(self.take_body())
+        else:
+            self.gate = self.runner.gate()
+            self.input = io.BufferedReader(StreamedBody(self), 65536)
+        self.runner.submit(self)
+
+    def decline(self) -> None:
+        """Answer that there is no time for it, before the application has it."""
+        if self.state is Response.WAITING:
+            self.turn_away()
+        self.connection.group.left(self)
+
+    def _notify(self) -> None:
+        gate = self.gate
+        if gate is not None:
+            gate.notify()
+
+    def _deliver(self, data: bytes, more: bool) -> None:
+        """Write what the application has posted."""
+        self.delivered += len(data)
+        if self.abandoned:
+            self._notify()
+            return
+        try:
+            self.write(data, more)
+        except ClientDisconnectedError:
+            pass
+        except ResponseError as error:
+            logger.error("%s: %s", error, self.line())
+            self.fail()
+        self._notify()
+
+    def _abandon(self) -> None:
+        """The application failed (posted by its place)."""
+        if self.state is not Response.BROKEN and not self.abandoned:
+            self.fail()
+
+    def _finish(self, last: bytes | None) -> None:
+        """The application is done; `last` ends the response, if there is to be one."""
+        if last is not None:
+            self._deliver(last, False)
+        self.connection.group.left(self)
+
+    # Place
+
+    def handle(self) -> None:
+        """Run the application (place)."""
+        runner = self.runner
+        post = runner.post
+        self.place = runner.here()
+        try:
+            if self.abandoned or (self.disconnected and self.state is Response.BROKEN):
+                last = None  # nobody waits for the answer any more
+            else:
+                last = self._call()
+        except ClientDisconnectedError:
+            post(self._abandon)
+            last = None
+        except BaseException as error:  # sys.exit() in a view must not end the place
+            log_exception(self.line(), error)
+            post(self._abandon)
+            last = None
+        self.place = None
+        post(self._finish, last)
+
+    def _call(self) -> bytes:
+        """Call the application and send what it returns, but for the last piece (place)."""
+        result = self.app(self.environ(), self.start_response)
+        try:
+            if isinstance(result, (list, tuple)):
+                self.check_started()
+                return checked(result[0] if len(result) == 1 else b"".join(result))
+            for chunk in result:
+                if chunk:
+                    self.check_started()
+                    self.send(chunk)
+            self.check_started()
+            return b""
+        finally:
+            close = getattr(result, "close", None)
+            if close is not None:
+                close()
+
+    def send(self, data: bytes) -> None:
+        """Send body bytes (place). Waits while the client is slower than the application.
+
+        Raises `ClientDisconnectedError`.
+        """
+        if self.gate is None:
+            self.gate = self.runner.gate()
+        self.head_gone = True
+        self.posted += len(checked(data))
+        self.runner.post(self._deliver, data, True)
+        self._wait(self._has_room)
+        if self.abandoned or (self.disconnected and self.state is Response.BROKEN):
+            raise ClientDisconnectedError("the client has disconnected")
+
+    def next_chunk(self) -> bytes:
+        """More of the request's body, b"" at its end (place); raises `ClientDisconnectedError`."""
+        self._wait(self._has_body)
+        if not self.received and (self.disconnected or self.state is Response.BROKEN):
+            raise ClientDisconnectedError("the client disconnected before its request was complete")
+        # The loop's own data: have the loop hand it out.
+        taken: list[bytes] = []
+        self.runner.post(self._hand_out, taken)
+        self._wait(taken.__len__)
+        return taken[0]
+
+    def _hand_out(self, taken: list[bytes]) -> None:
+        taken.append(self.take_body())
+        self._notify()
+
+    def _wait(self, ready: Callable[[], Any]) -> None:
+        if not ready():
+            assert self.gate is not None
+            self.gate.wait_for(ready)
+
+    def _has_room(self) -> bool:
+        return (
+            self.abandoned
+            or self.state is Response.BROKEN
+            or (
+                self.posted - self.delivered <= self.runner.options.response_buffer
+                and (self.connection.writable or self.posted != self.delivered)
+            )
+        )
+
+    def _has_body(self) -> bool:
+        return self.received or self.buffered > 0 or self.disconnected or self.state is Response.BROKEN
