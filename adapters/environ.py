@@ -21,7 +21,9 @@ _KEYS: Final[dict[bytes, str]] = {}
 _WITHOUT_HTTP: Final = {b"content-type": "CONTENT_TYPE", b"content-length": "CONTENT_LENGTH"}
 
 
-def template(connection: Http1Connection, script_name: str, multiprocess: bool) -> dict[str, Any]:
+def template(
+    connection: Http1Connection, script_name: str, *, multithread: bool, multiprocess: bool
+) -> dict[str, Any]:
     """The part of the environ that all requests of a connection have in common."""
     environ: dict[str, Any] = {
         "SCRIPT_NAME": script_name.encode(errors="surrogateescape").decode("latin-1"),
@@ -31,7 +33,7 @@ def template(connection: Http1Connection, script_name: str, multiprocess: bool) 
         "wsgi.version": (1, 0),
         "wsgi.url_scheme": "http",
         "wsgi.errors": ErrorStream(),
-        "wsgi.multithread": True,
+        "wsgi.multithread": multithread,
         "wsgi.multiprocess": multiprocess,
         "wsgi.run_once": False,
         "wsgi.input_terminated": True,

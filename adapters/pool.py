@@ -53,10 +53,10 @@ class ThreadPool(WaitingRunner):
     """A fixed number of threads that serve one event loop."""
 
     exchange_class: ClassVar[type[WaitingExchange]] = WaitingExchange
-    multithread: ClassVar[bool] = True
 
     def __init__(self, loop: asyncio.AbstractEventLoop, options: RunnerOptions) -> None:
         super().__init__(loop, options)
+        self.multithread = options.threads > 1
         self._loop = loop
         self._work = self.queue.waiting
         self._idle: list[threading.Lock] = []

@@ -63,12 +63,13 @@ class Gate(Protocol):
 class Runner(ABC):
     """A place where the applications of one event loop run. Made before the application is loaded.
 
-    exchange_class: what goes with it. multithread: what `wsgi.multithread` says.
+    exchange_class: what goes with it. multithread: what `wsgi.multithread` says, whether the
+    application may be called while it is at work.
     loop, options: as given.
     """
 
     exchange_class: ClassVar[type[WSGIExchange]]
-    multithread: ClassVar[bool]
+    multithread: bool
 
     def __init__(self, loop: asyncio.AbstractEventLoop, options: RunnerOptions) -> None:
         self.loop = loop

@@ -122,8 +122,12 @@ class WSGIAdapter:
 
     def template(self, connection: Any) -> dict[str, Any]:
         """The part of the environ that all requests of a connection have in common."""
-        environ = environs.template(connection, self._script_name, self._multiprocess)
-        environ["wsgi.multithread"] = self.runner.multithread
+        environ = environs.template(
+            connection,
+            self._script_name,
+            multithread=self.runner.multithread,
+            multiprocess=self._multiprocess,
+        )
         connection.template = environ
         return environ
 

@@ -96,7 +96,7 @@ async def test_what_every_request_has() -> None:
         "REMOTE_PORT": str(port),
         "HTTP_HOST": "a.example",
         "wsgi.url_scheme": "http",
-        "wsgi.multithread": True,
+        "wsgi.multithread": False,
         "wsgi.multiprocess": True,
         "wsgi.input_terminated": True,
         "url": "http://a.example/a?b=%20c",
@@ -231,6 +231,12 @@ async def test_https_behind_a_proxy(proto: str, scheme: str) -> None:
     assert environ["wsgi.url_scheme"] == scheme
     assert environ.get("HTTPS") == ("on" if scheme == "https" else None)
     assert "HTTPS" not in untold
+
+
+async def test_more_threads_than_one() -> None:
+    """`wsgi.multithread` is true if, and only if, two of them may be in the application at once."""
+    async with showing(threads=2) as served:
+        assert (await shown(served, request()))["wsgi.multithread"] is True
 
 
 async def test_a_request_cannot_change_the_next_ones() -> None:

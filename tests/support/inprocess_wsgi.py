@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 from wsgiref.types import StartResponse, WSGIEnvironment
 
-from aserve.adapters import make_adapter
+from aserve.adapters import make_adapter, make_runner
+from aserve.adapters.runner import RunnerOptions
 from aserve.protocols.group import ConnectionGroup
 from aserve.protocols.http1 import Http1Connection
 from aserve.protocols.options import ConnectionOptions
@@ -52,7 +53,7 @@ async def until(condition: Callable[[], object]) -> None:
 
 @asynccontextmanager
 async def serving_wsgi(
-    app: Application, *, threads: int = 2, root_path: str = "", unix: str = "", **options: Any
+    app: Application, *, threads: int = 1, root_path: str = "", unix: str = "", **options: Any
 ) -> AsyncIterator[ServedWsgi]:
     """Serve `app` until the block ends; transitions between states are checked.
 
@@ -60,7 +61,8 @@ async def serving_wsgi(
     Descriptors that are left open are an error.
     """
     loop = asyncio.get_running_loop()
-    adapter = make_adapter(app, "wsgi", loop=loop, root_path=root_path, threads=threads)
+    runner = make_runner("wsgi", loop, RunnerOptions(threads=threads))
+    adapter = make_adapter(app, "wsgi", loop=loop, root_path=root_path, runner=runner)
     before = descriptors()
     await adapter.startup()
     group = ConnectionGroup(
