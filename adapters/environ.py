@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import sys
-from typing import TYPE_CHECKING, Any, Final
+from typing import IO, TYPE_CHECKING, Any, Final
 from urllib.parse import unquote_to_bytes
 
 from aserve.adapters import origins
@@ -85,6 +86,19 @@ def fill(environ: dict[str, Any], exchange: Exchange) -> None:
         origins.fill_environ(environ, origin)
     if "SERVER_NAME" not in environ:
         _name_server(environ)
+
+
+def tell_length(environ: dict[str, Any], body: IO[bytes], below: int | None) -> None:
+    """Say how long a chunked body is that has come as a whole (RFC 9112 §7.1.3, RFC 3875 §4.1.2).
+
+    Most frameworks read as much as CONTENT_LENGTH says, and nothing without it. below: from this size on,
+    in bytes, it is chance whether all of a body has come, and nothing is said; None for no such size.
+    """
+    size = body.seek(0, io.SEEK_END)
+    body.seek(0)
+    if below is None or size < below:
+        environ["CONTENT_LENGTH"] = str(size)
+        environ.pop("HTTP_TRANSFER_ENCODING", None)
 
 
 def path_info(path: str, script_name: str) -> str:

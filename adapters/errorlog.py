@@ -24,26 +24,38 @@ def log_exception(request: str, error: BaseException) -> None:
     logger.error("exception in the application: %s", request, exc_info=(type(error), error, frames))
 
 
+def comes_of(error: BaseException | None, kind: type[BaseException]) -> bool:
+    """Whether `error` is of this kind, or what an application has made of one."""
+    while error is not None:
+        if isinstance(error, kind):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
 class ErrorStream(io.TextIOBase):
-    """A text stream into the error log (PEP 3333, Input and Error Streams)."""
+    """A text stream into the error log (PEP 3333, Input and Error Streams).
+
+    unfinished: what has come of a line whose end has not.
+    """
 
     def __init__(self) -> None:
         super().__init__()
-        self._line = ""
+        self.unfinished = ""
 
     def writable(self) -> bool:
         return True
 
     def write(self, text: str) -> int:
         """Log each complete line; keep the rest until `flush` or the next line end."""
-        *lines, self._line = (self._line + text).split("\n")
+        *lines, self.unfinished = (self.unfinished + text).split("\n")
         for line in lines:
             logger.error("wsgi.errors: %s", line)
         return len(text)
 
     def flush(self) -> None:
         """Log an unfinished line."""
-        line, self._line = self._line, ""
+        line, self.unfinished = self.unfinished, ""
         if line:
             logger.error("wsgi.errors: %s", line)
 

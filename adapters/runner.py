@@ -64,12 +64,14 @@ class Runner(ABC):
     """A place where the applications of one event loop run. Made before the application is loaded.
 
     exchange_class: what goes with it. multithread: what `wsgi.multithread` says, whether the
-    application may be called while it is at work.
+    application may be called while it is at work. whole_bodies: a request's body is always complete
+    before the application is called.
     loop, options: as given.
     """
 
     exchange_class: ClassVar[type[WSGIExchange]]
     multithread: bool
+    whole_bodies: ClassVar[bool] = False
 
     def __init__(self, loop: asyncio.AbstractEventLoop, options: RunnerOptions) -> None:
         self.loop = loop

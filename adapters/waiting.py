@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import io
-import logging
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any
 
-from aserve.adapters.errorlog import log_exception
 from aserve.adapters.runner import Gate, WaitingRunner
-from aserve.adapters.wsgi import WSGIExchange, checked
+from aserve.adapters.wsgi import WSGIExchange, close_iterable
 from aserve.adapters.wsgi_input import StreamedBody
-from aserve.protocols.errors import ClientDisconnectedError, ResponseError
+from aserve.protocols.errors import ClientDisconnectedError
 from aserve.protocols.states import Response
-
-logger: Final = logging.getLogger("aserve")
 
 
 class WaitingExchange(WSGIExchange):
@@ -59,7 +55,7 @@ class WaitingExchange(WSGIExchange):
         if self.submitted:
             self._notify()
         else:
-            self.connection.group.left(self)
+            self.leave()
 
     def on_writable(self) -> None:
         self._notify()
@@ -81,12 +77,6 @@ class WaitingExchange(WSGIExchange):
             self.input = io.BufferedReader(StreamedBody(self), 65536)
         self.runner.submit(self)
 
-    def decline(self) -> None:
-        """Answer that there is no time for it, before the application has it."""
-        if self.state is Response.WAITING:
-            self.turn_away()
-        self.connection.group.left(self)
-
     def _notify(self) -> None:
         gate = self.gate
         if gate is not None:
@@ -95,16 +85,8 @@ class WaitingExchange(WSGIExchange):
     def _deliver(self, data: bytes, more: bool) -> None:
         """Write what the application has posted."""
         self.delivered += len(data)
-        if self.abandoned:
-            self._notify()
-            return
-        try:
-            self.write(data, more)
-        except ClientDisconnectedError:
-            pass
-        except ResponseError as error:
-            logger.error("%s: %s", error, self.line())
-            self.fail()
+        if not self.abandoned:
+            self.deliver(data, more)
         self._notify()
 
     def _abandon(self) -> None:
@@ -116,7 +98,7 @@ class WaitingExchange(WSGIExchange):
         """The application is done; `last` ends the response, if there is to be one."""
         if last is not None:
             self._deliver(last, False)
-        self.connection.group.left(self)
+        self.leave()
 
     # Place
 
@@ -130,33 +112,41 @@ class WaitingExchange(WSGIExchange):
                 last = None  # nobody waits for the answer any more
             else:
                 last = self._call()
-        except ClientDisconnectedError:
-            post(self._abandon)
-            last = None
         except BaseException as error:  # sys.exit() in a view must not end the place
-            log_exception(self.line(), error)
+            self.note_failure(error)
             post(self._abandon)
             last = None
         self.place = None
         post(self._finish, last)
 
-    def _call(self) -> bytes:
-        """Call the application and send what it returns, but for the last piece (place)."""
+    def _call(self) -> bytes | None:
+        """Call the application and send what it returns, but for the last piece (place).
+
+        Returns that, None if it has gone already.
+        """
         result = self.app(self.environ(), self.start_response)
+        if isinstance(result, (list, tuple)):
+            return self.whole(result)
+        last: bytes | None = b""
         try:
-            if isinstance(result, (list, tuple)):
-                self.check_started()
-                return checked(result[0] if len(result) == 1 else b"".join(result))
+            alone = self.is_alone(result)
             for chunk in result:
-                if chunk:
-                    self.check_started()
-                    self.send(chunk)
+                if not chunk:
+                    continue
+                part = self.part(chunk)
+                if last is not None and (alone or not self.room):
+                    # Complete: the client need not wait for the end of the iteration, and for `close`.
+                    self.room = 0
+                    self._post(part, False)
+                    last = None
+                elif part:
+                    self.send(part)
+                if len(part) < len(chunk):
+                    break
             self.check_started()
-            return b""
+            return last
         finally:
-            close = getattr(result, "close", None)
-            if close is not None:
-                close()
+            close_iterable(result)
 
     def send(self, data: bytes) -> None:
         """Send body bytes (place). Waits while the client is slower than the application.
@@ -165,12 +155,15 @@ class WaitingExchange(WSGIExchange):
         """
         if self.gate is None:
             self.gate = self.runner.gate()
-        self.head_gone = True
-        self.posted += len(checked(data))
-        self.runner.post(self._deliver, data, True)
+        self._post(data, True)
         self._wait(self._has_room)
         if self.abandoned or (self.disconnected and self.state is Response.BROKEN):
             raise ClientDisconnectedError("the client has disconnected")
+
+    def _post(self, data: bytes, more: bool) -> None:
+        self.head_gone = True
+        self.posted += len(data)
+        self.runner.post(self._deliver, data, more)
 
     def next_chunk(self) -> bytes:
         """More of the request's body, b"" at its end (place); raises `ClientDisconnectedError`."""

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import io
+import logging
+import re
+import sys
 from collections.abc import Callable, Iterable
 from types import TracebackType
-from typing import Any, Final
+from typing import IO, Any, Final
 
 from aserve.adapters import environ as environs
+from aserve.adapters.errorlog import comes_of, log_exception
 from aserve.adapters.runner import Runner
 from aserve.protocols.clock import REASONS
 from aserve.protocols.errors import ClientDisconnectedError, ResponseError
@@ -16,11 +20,15 @@ from aserve.protocols.group import ExchangeFactory
 from aserve.protocols.headers import CACHE_SIZE
 from aserve.protocols.states import Response
 
+logger: Final = logging.getLogger("aserve")
+
 ExcInfo = tuple[type[BaseException], BaseException, TracebackType]
 WSGIApp = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
 # Response header name, as the application gives it -> bytes.
 _NAMES: Final[dict[str, bytes]] = {}
+
+_STATUS: Final = re.compile(r"([0-9]{3})(?: ([\t\x20-\x7e\x80-\xff]*))?")
 
 # "200 OK" -> the code, and the reason phrase if it is not the standard one.
 _STATUSES: Final[dict[str, tuple[int, bytes]]] = {}
@@ -29,25 +37,32 @@ _STATUSES: Final[dict[str, tuple[int, bytes]]] = {}
 class WSGIExchange(Exchange):
     """A call of a WSGI application; the classes that say how it is made derive from this.
 
-    Everything here may be called where the application runs.
+    What is not marked "on the loop" may be called where the application runs.
     app, adapter, runner: the same for all. input: `wsgi.input`, to be set before the call.
-    head_gone: body bytes have been sent, so another head would come too late.
+    head_gone: body bytes have been sent, so another head would come too late. started_once: the
+    application has called `start_response`. room: bytes that its content-length leaves for the body.
     """
 
-    __slots__ = ("head_gone", "input")
+    __slots__ = ("head_gone", "input", "room", "started_once")
 
     app: WSGIApp
     adapter: WSGIAdapter
     runner: Runner
-    input: io.BytesIO | io.BufferedReader
+    input: IO[bytes] | io.BufferedReader
     head_gone: bool
+    started_once: bool
+    room: int
 
     def environ(self) -> dict[str, Any]:
-        """The environ of this request."""
+        """The environ for the one call of the application."""
+        self.started_once = False
         connection = self.connection
         environ: dict[str, Any] = (connection.template or self.adapter.template(connection)).copy()
         environs.fill(environ, self)
         environ["wsgi.input"] = self.input
+        if not self.plain and self.length < 0 and self.input.seekable():
+            below = None if self.runner.whole_bodies else connection.group.options.body_buffer
+            environs.tell_length(environ, self.input, below)
         return environ
 
     def start_response(
@@ -59,28 +74,102 @@ class WSGIExchange(Exchange):
         that was not sent yet, or raises that exception when it is too late for it.
         Returns `write`. Raises `ResponseError` for what PEP 3333 or HTTP does not allow.
         """
-        if exc_info is not None:
+        if exc_info:
             try:
                 if self.head_gone:
                     raise exc_info[1].with_traceback(exc_info[2])
             finally:
                 exc_info = None  # the frame must not keep the traceback alive
-        elif self.state is not Response.WAITING:
-            if self.state is Response.BROKEN:
-                raise ClientDisconnectedError("the client has disconnected")
+        elif self.started_once:
             raise ResponseError("start_response was already called")
+        self.started_once = True
         code, reason = _STATUSES.get(status) or _status(status)
         self.start(code, _fields(headers), reason)
-        return self.send
+        self.room = self.remaining if self.remaining >= 0 else sys.maxsize
+        return self.write_part
+
+    def write_part(self, data: bytes) -> None:
+        """The `write` that `start_response` returns.
+
+        Raises `ClientDisconnectedError`; `ResponseError` for what is not bytes, and past the content-length.
+        """
+        part = self.part(data)
+        if part or not data:
+            self.send(part)
+        if len(part) < len(data):
+            raise ResponseError("write() of more than the content-length says")
 
     def send(self, data: bytes) -> None:
-        """Send body bytes, also as `write` of `start_response`; raises `ClientDisconnectedError`."""
+        """Send body bytes; raises `ClientDisconnectedError`."""
         raise NotImplementedError
 
+    def part(self, data: object) -> bytes:
+        """`data` as a part of the body, or what of it the content-length has room for.
+
+        Whoever gets less asks the application for no more (PEP 3333, Handling the Content-Length
+        Header). Raises `ResponseError` for what is not bytes, and if there has not been a head.
+        """
+        if self.state is Response.WAITING:
+            self.check_started()
+        if not isinstance(data, bytes):
+            raise ResponseError(f"a WSGI application yields bytes, not {type(data).__name__}")
+        size = len(data)
+        if size > self.room:
+            logger.error("the body is longer than its content-length, and cut off: %s", self.line())
+            size = self.room
+            data = data[:size]
+        self.room -= size
+        return data
+
+    def is_alone(self, result: Iterable[bytes]) -> bool:
+        """Whether `result` says that it has one piece, whose length then is the content-length."""
+        length: Callable[[], int] | None = getattr(result, "__len__", None)
+        return length is not None and length() == 1
+
+    def whole(self, result: list[bytes] | tuple[bytes, ...]) -> bytes:
+        """The body, if the application has returned it in one go; closes `result`."""
+        try:
+            return self.part(result[0] if len(result) == 1 else b"".join(result))
+        finally:
+            close_iterable(result)
+
     def check_started(self) -> None:
-        """Raise `ResponseError` unless there has been a head; to be asked before the first body bytes."""
+        """Raise `ResponseError` unless there has been a head."""
         if self.state is Response.WAITING:
             raise ResponseError("the application returned without calling start_response")
+
+    def note_failure(self, error: BaseException) -> None:
+        """Log what the application has raised, unless it comes of a client that has gone."""
+        if comes_of(error, ClientDisconnectedError):
+            logger.debug("the client has gone: %s", self.line(), exc_info=error)
+        else:
+            log_exception(self.line(), error)
+
+    # On the loop
+
+    def deliver(self, data: bytes, more: bool) -> None:
+        """Write what the application has sent; it may send what HTTP does not allow."""
+        try:
+            self.write(data, more)
+        except ClientDisconnectedError:
+            pass
+        except ResponseError as error:
+            logger.error("%s: %s", error, self.line())
+            self.fail()
+
+    def decline(self) -> None:
+        """Answer that there is no time for it, before the application has it."""
+        if self.state is Response.WAITING:
+            self.turn_away()
+        self.leave()
+
+    def leave(self) -> None:
+        """The application has nothing more to do for it."""
+        connection = self.connection
+        template = connection.template
+        if template is not None and template["wsgi.errors"].unfinished:
+            template["wsgi.errors"].flush()  # nobody else will end that line
+        connection.group.left(self)
 
 
 class WSGIAdapter:
@@ -132,25 +221,24 @@ class WSGIAdapter:
         return environ
 
 
-def checked(data: object) -> bytes:
-    """`data`, if it can be a part of a body; raises `ResponseError`."""
-    if not isinstance(data, bytes):
-        raise ResponseError(f"a WSGI application yields bytes, not {type(data).__name__}")
-    return data
+def close_iterable(result: Any) -> None:
+    """Call the `close` of what an application has returned, if there is one."""
+    close = getattr(result, "close", None)
+    if close is not None:
+        close()
 
 
 def _status(status: object) -> tuple[int, bytes]:
     """Code and reason phrase of "200 OK" (see `_STATUSES`); raises `ResponseError`."""
-    if isinstance(status, str):
-        code, phrase = status[:3], status[4:].strip()
-        if code.isascii() and code.isdigit() and status[3:4] in ("", " ") and phrase.isprintable():
-            reason = phrase.encode("latin-1", "replace")
-            if len(_STATUSES) >= CACHE_SIZE:
-                _STATUSES.clear()
-            number = int(code)
-            _STATUSES[status] = number, b"" if reason == REASONS.get(number) else reason
-            return _STATUSES[status]
-    raise ResponseError(f"invalid response status: {status!r}")
+    match = _STATUS.fullmatch(status) if isinstance(status, str) else None
+    if match is None:
+        raise ResponseError(f"invalid response status: {status!r}")
+    number = int(match[1])
+    reason = (match[2] or "").strip().encode("latin-1")
+    if len(_STATUSES) >= CACHE_SIZE:
+        _STATUSES.clear()
+    _STATUSES[match[0]] = number, b"" if reason == REASONS.get(number) else reason
+    return _STATUSES[match[0]]
 
 
 def _fields(headers: list[tuple[str, str]]) -> list[tuple[bytes, bytes]]:

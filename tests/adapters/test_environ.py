@@ -16,7 +16,7 @@ from wsgiref.validate import validator
 import pytest
 
 from aserve.protocols.forwarded import Trust
-from tests.support.client import AsyncRawClient, request
+from tests.support.client import AsyncRawClient, chunked, request
 from tests.support.inprocess_wsgi import Environ, ServedWsgi, serving_wsgi
 
 HOST = b"Host: a.example\r\n"
@@ -118,11 +118,27 @@ async def test_fields() -> None:
     assert "HTTP_CONTENT_LENGTH" not in environ
 
 
-async def test_a_chunked_body_has_no_length() -> None:
-    data = request("POST", "/", [("Transfer-Encoding", "chunked")]) + b"2\r\nab\r\n0\r\n\r\n"
+CHUNKED = [("Transfer-Encoding", "chunked")]
+
+
+async def test_length_of_a_chunked_body() -> None:
+    """It is told if it is known (RFC 9112 §7.1.3, RFC 3875 §4.1.2): Django, Bottle and Falcon rely on it."""
     async with showing() as served:
-        environ = await shown(served, data)
+        environ = await shown(served, request("POST", "/", CHUNKED) + chunked(b"ab", b"c"))
+        empty = await shown(served, request("POST", "/", CHUNKED) + chunked())
+    assert environ["CONTENT_LENGTH"] == "3"
+    assert empty["CONTENT_LENGTH"] == "0"
+    assert "HTTP_TRANSFER_ENCODING" not in environ
+
+
+@pytest.mark.parametrize("complete", [True, False])
+async def test_a_large_chunked_body_has_no_length(complete: bool) -> None:
+    """Whether all of it has come before the application is called, or not: that is chance."""
+    data = request("POST", "/", CHUNKED) + chunked(bytes(70_000))
+    async with showing() as served, served.client() as client:
+        environ = (await client.ask(data if complete else data[:-10])).json()
     assert "CONTENT_LENGTH" not in environ
+    assert environ["HTTP_TRANSFER_ENCODING"] == "chunked"
     assert environ["wsgi.input_terminated"] is True
 
 

@@ -77,6 +77,16 @@ async def test_upload_echoed(site: Site) -> None:
     assert hashlib.sha256(response.content).hexdigest() == digest
 
 
+async def test_chunked_upload_echoed(site: Site) -> None:
+    """Django, Bottle and Falcon read as much as CONTENT_LENGTH says."""
+    data, digest = content(30_000)
+    sent = request("POST", "/echo", [("Transfer-Encoding", "chunked"), ("Content-Type", "x/y")])
+    async with site.raw() as client:
+        response = await client.ask(sent + chunked(data[:1000], data[1000:]))
+        assert hashlib.sha256(response.body).hexdigest() == digest
+        assert (await client.ask(request())).text == "hello"
+
+
 @pytest.mark.parametrize("site", ["validated:flask_app", "pyramid_app:app"], indirect=True)
 async def test_large_chunked_upload_echoed(site: Site) -> None:
     """These two know `wsgi.input_terminated`."""
