@@ -9,6 +9,7 @@ from urllib.parse import unquote_to_bytes
 
 from aserve.adapters import origins
 from aserve.adapters.errorlog import ErrorStream
+from aserve.adapters.wsgi_file import FileWrapper
 from aserve.protocols.headers import CACHE_SIZE, LONGEST_CACHED
 from aserve.protocols.target import split_target
 
@@ -38,6 +39,7 @@ def template(
         "wsgi.multiprocess": multiprocess,
         "wsgi.run_once": False,
         "wsgi.input_terminated": True,
+        "wsgi.file_wrapper": FileWrapper,
     }
     name, port = connection.server or ("", None)
     if port is not None:  # a Unix socket has neither, see `_name_server`

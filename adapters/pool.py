@@ -65,6 +65,7 @@ class ThreadPool(WaitingRunner):
         self._oldest: WaitingExchange | None = None
         self._looked = (0.0, 0.0)
         self._closing = False
+        self._returns: dict[int, tuple[deque[Callable[[], None]], threading.Lock]] = {}
         self._results: deque[tuple[Callable[..., None], tuple[Any, ...]]] = deque()
         self._woken = False
         self._threads = [
@@ -106,6 +107,16 @@ class ThreadPool(WaitingRunner):
         if not self._woken and not (self._waiting and self._work):
             self._woken = True
             self._loop.call_soon_threadsafe(self._deliver)
+
+    def return_to(self, place: int, call: Callable[[], None]) -> None:
+        """On the loop: have that thread call `call()`, before it takes another request."""
+        calls, gate = self._returns[place]
+        calls.append(call)
+        try:
+            self._idle.remove(gate)
+        except ValueError:
+            return  # it is at work, and will look before it sleeps
+        gate.release()
 
     def close(self) -> None:
         """Have the threads end; returns at once, a thread that is at work ends behind it."""
@@ -173,21 +184,26 @@ class ThreadPool(WaitingRunner):
         take = self.queue.take
         gate = threading.Lock()
         gate.acquire()
-        while not self._closing or self._work:
+        calls: deque[Callable[[], None]] = deque()
+        self._returns[threading.get_ident()] = calls, gate
+        while not self._closing or self._work or calls:
+            if calls:
+                calls.popleft()()
+                continue
             try:
                 exchange = take()
             except IndexError:
-                self._park(gate)
+                self._park(gate, calls)
             else:
                 contextvars.Context().run(exchange.handle)
                 del exchange  # an idle thread holds on to nothing
 
-    def _park(self, gate: threading.Lock) -> None:
+    def _park(self, gate: threading.Lock, calls: deque[Callable[[], None]]) -> None:
         """Sleep until woken, unless there is something to do after all."""
         idle = self._idle
         idle.append(gate)
         # What came before the gate stood in the list has woken somebody else, or nobody.
-        if self._work or self._closing:
+        if self._work or calls or self._closing:
             try:
                 idle.remove(gate)
             except ValueError:

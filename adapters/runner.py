@@ -6,12 +6,12 @@ in `exchange_class` which exchange goes with it. There are two kinds of places:
 
 - Where an application can wait (threads, greenlets), it is one straight call, `WaitingExchange.handle`.
   A `WaitingRunner` takes exchanges out of its `queue` and makes that call, in a context of its own; the
-  exchange comes back for three things only. `post` has the loop do something, in order; `gate` makes
+  exchange comes back for few things only. `post` has the loop do something, in order; `gate` makes
   what one application waits at, which the loop opens by `notify`; `here` and `stack` tell where it is.
 - Where nothing can wait (on the loop itself), the exchange has to be driven in steps: inline.py.
 
-For a further place of the first kind derive from `WaitingRunner`, provide `_wake`, `post` and `gate`
-(and `here` and `stack`), and enter the class in `RUNNERS` of adapters/__init__.py; the options'
+For a further place of the first kind derive from `WaitingRunner`, provide `_wake`, `post`, `gate` and
+`return_to` (and `here` and `stack`), and enter the class in `RUNNERS` of adapters/__init__.py; the options'
 choices follow from that table. Which calls come from the loop's thread and which from the application's
 place is said with each method; nothing else of an exchange may be touched from there. A place that shares
 the loop's thread may call at once what is posted, as long as the order is kept. Modules of extras
@@ -129,8 +129,16 @@ class WaitingRunner(Runner):
     def gate(self) -> Gate:
         """Something new to wait at; made on either side, and only for who has to wait."""
 
+    @abstractmethod
+    def return_to(self, place: Any, call: Callable[[], None]) -> None:
+        """On the loop: have `call()` made at `place`, what `here` has said, which does not raise.
+
+        Closing what an application has opened is the business of the thread it was opened in: there is
+        its connection to a database.
+        """
+
     def here(self) -> Any:
-        """At the application's place: what `stack` needs to find it."""
+        """At the application's place: what `stack` and `return_to` need to find it."""
         return None
 
     def stack(self, place: Any) -> str:

@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextvars
 import io
-from collections.abc import Callable
-from typing import Any
+import os
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
 
 from aserve.adapters.runner import Gate, WaitingRunner
 from aserve.adapters.wsgi import WSGIExchange, close_iterable
+from aserve.adapters.wsgi_file import FilePart, FileWrapper
 from aserve.adapters.wsgi_input import StreamedBody
 from aserve.protocols.errors import ClientDisconnectedError
+from aserve.protocols.filebody import SMALL
 from aserve.protocols.states import Response
+
+
+class _LeftFile(NamedTuple):
+    """A file that the application has returned, and where and in which context it is to be closed."""
+
+    wrapper: FileWrapper
+    part: FilePart
+    place: Any
+    context: contextvars.Context
 
 
 class WaitingExchange(WSGIExchange):
@@ -21,10 +35,10 @@ class WaitingExchange(WSGIExchange):
     the loop.
     posted, delivered: body bytes that the application gave to the loop, and that left for the client.
     place: where the application is, None before it is anywhere. abandoned: nobody waits for what it
-    does any more.
+    does any more. file, sending: what the application has left to the loop, and the task that sends it.
     """
 
-    __slots__ = ("abandoned", "delivered", "gate", "place", "posted", "submitted")
+    __slots__ = ("abandoned", "delivered", "file", "gate", "place", "posted", "sending", "submitted")
 
     runner: WaitingRunner
 
@@ -36,6 +50,7 @@ class WaitingExchange(WSGIExchange):
         self.delivered = 0
         self.head_gone = False
         self.gate: Gate | None = None
+        self.file: _LeftFile | None = None
         if self.received or self.buffered >= self.connection.group.options.body_buffer:
             self._submit()
         else:
@@ -100,7 +115,31 @@ class WaitingExchange(WSGIExchange):
             self._deliver(last, False)
         self.leave()
 
+    def _begin_file(self) -> None:
+        """The application has returned a file, and its place is free."""
+        self.sending: asyncio.Task[None] = self.runner.loop.create_task(self._send_file())
+
+    async def _send_file(self) -> None:
+        file = self.file
+        assert file is not None
+        try:
+            await self.transmit(file.part)
+        finally:
+            self.runner.return_to(file.place, self._close_file)
+
     # Place
+
+    def _close_file(self) -> None:
+        """Close what `_send_file` has sent (place)."""
+        file = self.file
+        assert file is not None
+        self.place = file.place
+        try:
+            file.context.run(close_iterable, file.wrapper)
+        except BaseException as error:
+            self.note_failure(error)
+        self.place = None
+        self.runner.post(self._finish, None)
 
     def handle(self) -> None:
         """Run the application (place)."""
@@ -117,36 +156,56 @@ class WaitingExchange(WSGIExchange):
             post(self._abandon)
             last = None
         self.place = None
-        post(self._finish, last)
+        if self.file is None:
+            post(self._finish, last)
+        else:
+            post(self._begin_file)
 
     def _call(self) -> bytes | None:
         """Call the application and send what it returns, but for the last piece (place).
 
-        Returns that, None if it has gone already.
+        Returns that; None if it has gone already, or is the loop's business.
         """
         result = self.app(self.environ(), self.start_response)
         if isinstance(result, (list, tuple)):
             return self.whole(result)
-        last: bytes | None = b""
         try:
-            alone = self.is_alone(result)
-            for chunk in result:
-                if not chunk:
-                    continue
-                part = self.part(chunk)
-                if last is not None and (alone or not self.room):
-                    # Complete: the client need not wait for the end of the iteration, and for `close`.
-                    self.room = 0
-                    self._post(part, False)
-                    last = None
-                elif part:
-                    self.send(part)
-                if len(part) < len(chunk):
-                    break
-            self.check_started()
-            return last
+            if result.__class__ is FileWrapper:
+                part = result.part()
+                if part is not None:
+                    return self._leave_file(result, part)
+            return self._iterate(result)
         finally:
-            close_iterable(result)
+            if self.file is None:
+                close_iterable(result)
+
+    def _iterate(self, result: Iterable[bytes]) -> bytes | None:
+        last: bytes | None = b""
+        alone = self.is_alone(result)
+        for chunk in result:
+            if not chunk:
+                continue
+            part = self.part(chunk)
+            if last is not None and (alone or not self.room):
+                # Complete: the client need not wait for the end of the iteration, and for `close`.
+                self.room = 0
+                self._post(part, False)
+                last = None
+            elif part:
+                self.send(part)
+            if len(part) < len(chunk):
+                break
+        self.check_started()
+        return last
+
+    def _leave_file(self, wrapper: FileWrapper, part: FilePart) -> bytes | None:
+        """Return a small file's bytes; leave a large one to the loop, so that its client holds no place."""
+        self.check_started()
+        size = min(part.size, self.room)
+        if size <= SMALL:
+            return self.part(os.pread(part.descriptor, size, part.offset))
+        self.file = _LeftFile(wrapper, part, self.place, contextvars.copy_context())
+        return None
 
     def send(self, data: bytes) -> None:
         """Send body bytes (place). Waits while the client is slower than the application.
@@ -164,6 +223,10 @@ class WaitingExchange(WSGIExchange):
         self.head_gone = True
         self.posted += len(data)
         self.runner.post(self._deliver, data, more)
+
+    def hint(self, fields: list[tuple[bytes, bytes]]) -> None:
+        """Have a 103 response sent (place)."""
+        self.runner.post(self.send_hint, fields)
 
     def next_chunk(self) -> bytes:
         """More of the request's body, b"" at its end (place); raises `ClientDisconnectedError`."""

@@ -13,11 +13,13 @@ from typing import IO, Any, Final
 from aserve.adapters import environ as environs
 from aserve.adapters.errorlog import comes_of, log_exception
 from aserve.adapters.runner import Runner
+from aserve.adapters.wsgi_file import FilePart
 from aserve.protocols.clock import REASONS
 from aserve.protocols.errors import ClientDisconnectedError, ResponseError
-from aserve.protocols.exchange import Exchange
+from aserve.protocols.extended import ExtendedExchange
 from aserve.protocols.group import ExchangeFactory
 from aserve.protocols.headers import CACHE_SIZE
+from aserve.protocols.response import interim_lines
 from aserve.protocols.states import Response
 
 logger: Final = logging.getLogger("aserve")
@@ -34,7 +36,7 @@ _STATUS: Final = re.compile(r"([0-9]{3})(?: ([\t\x20-\x7e\x80-\xff]*))?")
 _STATUSES: Final[dict[str, tuple[int, bytes]]] = {}
 
 
-class WSGIExchange(Exchange):
+class WSGIExchange(ExtendedExchange):
     """A call of a WSGI application; the classes that say how it is made derive from this.
 
     What is not marked "on the loop" may be called where the application runs.
@@ -56,10 +58,12 @@ class WSGIExchange(Exchange):
     def environ(self) -> dict[str, Any]:
         """The environ for the one call of the application."""
         self.started_once = False
+        self.room = sys.maxsize
         connection = self.connection
         environ: dict[str, Any] = (connection.template or self.adapter.template(connection)).copy()
         environs.fill(environ, self)
         environ["wsgi.input"] = self.input
+        environ["wsgi.early_hints"] = self.early_hints
         if not self.plain and self.length < 0 and self.input.seekable():
             below = None if self.runner.whole_bodies else connection.group.options.body_buffer
             environs.tell_length(environ, self.input, below)
@@ -126,6 +130,24 @@ class WSGIExchange(Exchange):
         length: Callable[[], int] | None = getattr(result, "__len__", None)
         return length is not None and length() == 1
 
+    def early_hints(self, fields: Iterable[tuple[str | bytes, str | bytes]]) -> None:
+        """`wsgi.early_hints`, which is gunicorn's: send a 103 response (RFC 8297) before the response itself.
+
+        fields: names and values, mostly of Link. Does nothing when the head has left, and for a client of
+        HTTP/1.0. Raises `ResponseError` for fields that must not be there.
+        """
+        try:
+            pairs = [(_latin_1(name), _latin_1(value)) for name, value in fields]
+        except (TypeError, ValueError):
+            raise ResponseError("early hints are pairs of latin-1 strings") from None
+        interim_lines(pairs)
+        if pairs:
+            self.hint(pairs)
+
+    def hint(self, fields: list[tuple[bytes, bytes]]) -> None:
+        """Have `send_hint` called on the loop."""
+        raise NotImplementedError
+
     def whole(self, result: list[bytes] | tuple[bytes, ...]) -> bytes:
         """The body, if the application has returned it in one go; closes `result`."""
         try:
@@ -146,6 +168,23 @@ class WSGIExchange(Exchange):
             log_exception(self.line(), error)
 
     # On the loop
+
+    def send_hint(self, fields: list[tuple[bytes, bytes]]) -> None:
+        """Send a 103 response, if it is not too late, and there is still somebody who wants it."""
+        try:
+            self.inform(103, fields)
+        except ClientDisconnectedError:
+            pass
+
+    async def transmit(self, part: FilePart) -> None:
+        """Send a part of a file as the body, or as what of it is still missing; it must be open meanwhile."""
+        try:
+            await self.send_file(part.descriptor, part.offset, self.room_for(part.size))
+        except ClientDisconnectedError:
+            pass
+        except ResponseError as error:
+            logger.error("%s: %s", error, self.line())
+            self.fail()
 
     def deliver(self, data: bytes, more: bool) -> None:
         """Write what the application has sent; it may send what HTTP does not allow."""
@@ -247,6 +286,10 @@ def _fields(headers: list[tuple[str, str]]) -> list[tuple[bytes, bytes]]:
         return [(_NAMES.get(name) or _name(name), value.encode("latin-1")) for name, value in headers]
     except (AttributeError, TypeError, ValueError):
         raise ResponseError(f"response headers are pairs of latin-1 strings, not {headers!r}") from None
+
+
+def _latin_1(text: str | bytes) -> bytes:
+    return text if isinstance(text, bytes) else str.encode(text, "latin-1")
 
 
 def _name(name: str) -> bytes:

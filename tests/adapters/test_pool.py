@@ -97,3 +97,35 @@ async def test_context_variables_do_not_leak() -> None:
         for _ in range(3):
             submit(pool, work)
             assert await asyncio.wait_for(seen.get(), 10) == 0
+
+
+async def test_calls_return_to_the_thread_that_was_asked() -> None:
+    """Whether it sleeps, or is at work with requests that do not end; each call once."""
+    done: asyncio.Queue[tuple[int, int]] = asyncio.Queue()
+    loop = asyncio.get_running_loop()
+    async with running(3) as pool:
+        barrier = threading.Barrier(3)
+
+        def meet() -> None:
+            barrier.wait(10)
+            pool.post(done.put_nowait, (pool.here(), 0))
+
+        for _ in range(3):
+            submit(pool, meet)
+        threads = {(await asyncio.wait_for(done.get(), 10))[0] for _ in range(3)}
+        assert len(threads) == 3
+        for number in range(300):
+            for thread in threads:
+
+                def call(thread: int = thread) -> None:
+                    loop.call_soon_threadsafe(done.put_nowait, (thread, pool.here()))
+
+                pool.return_to(thread, call)
+                if number % 3:
+                    submit(pool, lambda: None)
+            if number % 2:
+                await asyncio.sleep(0)
+        for _ in range(900):
+            wanted, found = await asyncio.wait_for(done.get(), 10)
+            assert wanted == found
+        assert done.empty()

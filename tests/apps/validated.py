@@ -11,7 +11,7 @@ from typing import Any
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 from wsgiref.validate import validator
 
-_NAMES = {"django_app": "application", "wsgi_app": "application"}
+_NAMES = {"django_app": "application"}
 
 
 class _Input:
