@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import sys
-from typing import TYPE_CHECKING, Any, Final
+from typing import IO, TYPE_CHECKING, Any, Final
 from urllib.parse import unquote_to_bytes
 
 from aserve.adapters import origins
 from aserve.adapters.errorlog import ErrorStream
+from aserve.adapters.wsgi_file import FileWrapper
 from aserve.protocols.headers import CACHE_SIZE, LONGEST_CACHED
 from aserve.protocols.target import split_target
 
@@ -21,24 +23,27 @@ _KEYS: Final[dict[bytes, str]] = {}
 _WITHOUT_HTTP: Final = {b"content-type": "CONTENT_TYPE", b"content-length": "CONTENT_LENGTH"}
 
 
-def template(connection: Http1Connection, script_name: str, multiprocess: bool) -> dict[str, Any]:
+def template(
+    connection: Http1Connection, script_name: str, *, multithread: bool, multiprocess: bool
+) -> dict[str, Any]:
     """The part of the environ that all requests of a connection have in common."""
-    name, port = connection.server or ("", None)
     environ: dict[str, Any] = {
-        "SCRIPT_NAME": script_name,
-        "SERVER_NAME": name if port is not None else "localhost",
-        "SERVER_PORT": str(port) if port is not None else "80",
+        "SCRIPT_NAME": script_name.encode(errors="surrogateescape").decode("latin-1"),
         "SERVER_PROTOCOL": "HTTP/1.1",
         "SERVER_SOFTWARE": "aserve",
         "REMOTE_ADDR": "",
         "wsgi.version": (1, 0),
         "wsgi.url_scheme": "http",
         "wsgi.errors": ErrorStream(),
-        "wsgi.multithread": True,
+        "wsgi.multithread": multithread,
         "wsgi.multiprocess": multiprocess,
         "wsgi.run_once": False,
         "wsgi.input_terminated": True,
+        "wsgi.file_wrapper": FileWrapper,
     }
+    name, port = connection.server or ("", None)
+    if port is not None:  # a Unix socket has neither, see `_name_server`
+        environ["SERVER_NAME"], environ["SERVER_PORT"] = origins.server_name(name), str(port)
     if connection.client is not None:
         environ["REMOTE_ADDR"], environ["REMOTE_PORT"] = (
             connection.client[0],
@@ -54,6 +59,8 @@ def fill(environ: dict[str, Any], exchange: Exchange) -> None:
         path, _, query = raw.partition("?")
     else:
         path, query = (part.decode("latin-1") for part in split_target(exchange.target))
+        if path[:1] != "/":
+            path = ""  # `*` or an authority is no path (RFC 3875 §4.1.5)
     environ["REQUEST_METHOD"] = exchange.method
     environ["QUERY_STRING"] = query
     environ["RAW_URI"] = environ["REQUEST_URI"] = raw
@@ -77,6 +84,21 @@ def fill(environ: dict[str, Any], exchange: Exchange) -> None:
             environ[key] = value.decode("latin-1")
     if origin is not None:
         origins.fill_environ(environ, origin)
+    if "SERVER_NAME" not in environ:
+        _name_server(environ)
+
+
+def tell_length(environ: dict[str, Any], body: IO[bytes], below: int | None) -> None:
+    """Say how long a chunked body is that has come as a whole (RFC 9112 §7.1.3, RFC 3875 §4.1.2).
+
+    Most frameworks read as much as CONTENT_LENGTH says, and nothing without it. below: from this size on,
+    in bytes, it is chance whether all of a body has come, and nothing is said; None for no such size.
+    """
+    size = body.seek(0, io.SEEK_END)
+    body.seek(0)
+    if below is None or size < below:
+        environ["CONTENT_LENGTH"] = str(size)
+        environ.pop("HTTP_TRANSFER_ENCODING", None)
 
 
 def path_info(path: str, script_name: str) -> str:
@@ -86,8 +108,18 @@ def path_info(path: str, script_name: str) -> str:
     return path
 
 
+def _name_server(environ: dict[str, Any]) -> None:
+    """Give the server the name and the port that the client knows it by: neither may be empty."""
+    host = environ.get("HTTP_HOST", "")
+    name, colon, port = host.rpartition(":")
+    if not colon or host.endswith("]"):
+        name, port = host, ""
+    environ["SERVER_NAME"] = name or "localhost"
+    environ.setdefault("SERVER_PORT", port or ("443" if environ["wsgi.url_scheme"] == "https" else "80"))
+
+
 def _key(name: bytes) -> str:
-    key = _WITHOUT_HTTP.get(name) or "HTTP_" + name.decode("latin-1").upper().replace("-", "_")
+    key = _WITHOUT_HTTP.get(name) or _variable(name)
     if len(name) <= LONGEST_CACHED:
         if len(_KEYS) >= CACHE_SIZE:
             _KEYS.clear()

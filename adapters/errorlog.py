@@ -27,30 +27,41 @@ def log_exception(request: str, error: BaseException) -> None:
     logger.error("exception in the application: %s", request, exc_info=(type(error), error, frames))
 
 
+def comes_of(error: BaseException | None, kind: type[BaseException]) -> bool:
+    """Whether `error` is of this kind, or what an application has made of one."""
+    while error is not None:
+        if isinstance(error, kind):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
 class ErrorStream(io.TextIOBase):
     """A text stream into the error log (PEP 3333, Input and Error Streams).
 
     What is written stands there as it is: it has a format of its own, such as that of a logging
     handler of the application. Lines that are written together stay together.
+
+    unfinished: what has come of a line whose end has not.
     """
 
     def __init__(self) -> None:
         super().__init__()
-        self._line = ""
+        self.unfinished = ""
 
     def writable(self) -> bool:
         return True
 
     def write(self, text: str) -> int:
         """Log the complete lines; keep the rest until `flush` or the next line end."""
-        lines, newline, self._line = (self._line + text).rpartition("\n")
+        lines, newline, self.unfinished = (self.unfinished + text).rpartition("\n")
         if newline:
             logger.error("%s", lines, extra=VERBATIM)
         return len(text)
 
     def flush(self) -> None:
         """Log an unfinished line."""
-        line, self._line = self._line, ""
+        line, self.unfinished = self.unfinished, ""
         if line:
             logger.error("%s", line, extra=VERBATIM)
 

@@ -23,7 +23,7 @@ _TAKES: Final = "ASGI takes three (scope, receive, send), WSGI two (environ, sta
 def detect(app: Any, worker_class: str) -> Interface:
     """The interface of `app`.
 
-    worker_class: "auto", or "asgi" or "wsgi" for what the user asked for.
+    worker_class: what the user asked for: "auto", "asgi", or else a way to serve WSGI.
     Raises `ApplicationLoadError` when the object is no application, or visibly another kind than
     asked for.
     """
@@ -39,7 +39,7 @@ def detect(app: Any, worker_class: str) -> Interface:
         if seen == "wsgi":
             raise ApplicationLoadError("this is a WSGI application: serve it with -k wsgi (or -k auto)")
         return seen or "asgi3"
-    if worker_class == "wsgi":
+    if worker_class != "auto":
         if seen in ("asgi3", "asgi2"):
             raise ApplicationLoadError("this is an ASGI application: serve it with -k asgi (or -k auto)")
         return "wsgi"

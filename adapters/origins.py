@@ -47,12 +47,19 @@ def fill_environ(environ: dict[str, Any], origin: Origin) -> None:
         environ.pop("REMOTE_PORT", None)
     if origin.scheme is not None:
         environ["wsgi.url_scheme"] = origin.scheme
+        if origin.scheme == "https":
+            environ["HTTPS"] = "on"
     if origin.name is not None:
-        environ["SERVER_NAME"] = origin.name
+        environ["SERVER_NAME"] = server_name(origin.name)
     if origin.port is not None:
         environ["SERVER_PORT"] = str(origin.port)
     if origin.host is not None:
         environ["HTTP_HOST"] = origin.host.decode("latin-1")
+
+
+def server_name(name: str) -> str:
+    """The WSGI SERVER_NAME of an address or a name: IPv6 in brackets, ready for a URL (RFC 3875 §4.1.14)."""
+    return f"[{name}]" if ":" in name else name
 
 
 def script_name(origin: Origin | None, configured: str) -> str:

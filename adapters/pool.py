@@ -18,9 +18,11 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
-Work = Callable[[], None]
+from aserve.adapters.errorlog import thread_stack
+from aserve.adapters.runner import Gate, RunnerOptions, WaitingRunner
+from aserve.adapters.waiting import WaitingExchange
 
 # Seconds between two looks at whether the work needs further threads.
 PATIENCE: Final = 0.001
@@ -28,26 +30,47 @@ PATIENCE: Final = 0.001
 BUSY: Final = 0.8
 
 
-class ThreadPool:
-    """A fixed number of threads that serve one event loop.
+class ThreadGate:
+    """What a thread waits at."""
 
-    loop: the event loop. size: number of threads.
-    """
+    __slots__ = ("_condition",)
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, size: int) -> None:
+    def __init__(self) -> None:
+        self._condition = threading.Condition()
+
+    def wait_for(self, ready: Callable[[], Any]) -> None:
+        """See `Gate`."""
+        with self._condition:
+            self._condition.wait_for(ready)
+
+    def notify(self) -> None:
+        """See `Gate`."""
+        with self._condition:
+            self._condition.notify_all()
+
+
+class ThreadPool(WaitingRunner):
+    """A fixed number of threads that serve one event loop."""
+
+    exchange_class: ClassVar[type[WaitingExchange]] = WaitingExchange
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, options: RunnerOptions) -> None:
+        super().__init__(loop, options)
+        self.multithread = options.threads > 1
         self._loop = loop
-        self._work: deque[Work] = deque()
+        self._work = self.queue.waiting
         self._idle: list[threading.Lock] = []
         self._gathering = False
         self._waiting = False
-        self._oldest: Work | None = None
+        self._oldest: WaitingExchange | None = None
         self._looked = (0.0, 0.0)
         self._closing = False
+        self._returns: dict[int, tuple[deque[Callable[[], None]], threading.Lock]] = {}
         self._results: deque[tuple[Callable[..., None], tuple[Any, ...]]] = deque()
         self._woken = False
         self._threads = [
             threading.Thread(target=self._serve, name=f"aserve-{number}", daemon=True)
-            for number in range(size)
+            for number in range(options.threads)
         ]
 
     def start(self) -> None:
@@ -55,9 +78,23 @@ class ThreadPool:
         for thread in self._threads:
             thread.start()
 
-    def submit(self, work: Work) -> None:
-        """On the loop: have `work` done in a thread, in a context of its own; it must not raise."""
-        self._work.append(work)
+    def describe(self) -> str:
+        """How many threads there are."""
+        return f"{self.options.threads} threads"
+
+    def gate(self) -> Gate:
+        """What a thread waits at."""
+        return ThreadGate()
+
+    def here(self) -> int:
+        """The thread's identifier."""
+        return threading.get_ident()
+
+    def stack(self, place: int) -> str:
+        """Where that thread is."""
+        return thread_stack(place)
+
+    def _wake(self) -> None:
         if not self._gathering:
             # Not at once: the loop lets go of the interpreter between two of its callbacks, and a
             # thread that is awake would take it away for each single request.
@@ -71,10 +108,20 @@ class ThreadPool:
             self._woken = True
             self._loop.call_soon_threadsafe(self._deliver)
 
+    def return_to(self, place: int, call: Callable[[], None]) -> None:
+        """On the loop: have that thread call `call()`, before it takes another request."""
+        calls, gate = self._returns[place]
+        calls.append(call)
+        try:
+            self._idle.remove(gate)
+        except ValueError:
+            return  # it is at work, and will look before it sleeps
+        gate.release()
+
     def close(self) -> None:
         """Have the threads end; returns at once, a thread that is at work ends behind it."""
         self._closing = True
-        self._wake(len(self._threads))
+        self._release(len(self._threads))
 
     def _deliver(self) -> None:
         # First the flag, then the pieces that are there: later ones wake the loop again, and a thread
@@ -96,13 +143,13 @@ class ThreadPool:
             self._oldest = self._work[-1]
         except IndexError:
             return
-        self._wake(1)
+        self._release(1)
         if len(self._work) > 1 and not self._waiting:
             self._waiting = True
             self._looked = (self._loop.time(), time.process_time())
             self._loop.call_later(PATIENCE, self._reinforce, 1)
 
-    def _wake(self, number: int) -> None:
+    def _release(self, number: int) -> None:
         idle = self._idle
         while number and idle:
             number -= 1
@@ -126,7 +173,7 @@ class ThreadPool:
         self._looked = now, using = self._loop.time(), time.process_time()
         oldest, self._oldest = self._oldest, front
         if oldest is self._oldest or using - used < BUSY * (now - then):
-            self._wake(number)
+            self._release(number)
             number = min(2 * number, len(self._threads))
         else:
             number = 1
@@ -134,24 +181,29 @@ class ThreadPool:
         self._deliver()
 
     def _serve(self) -> None:
-        take = self._work.popleft
+        take = self.queue.take
         gate = threading.Lock()
         gate.acquire()
-        while not self._closing or self._work:
+        calls: deque[Callable[[], None]] = deque()
+        self._returns[threading.get_ident()] = calls, gate
+        while not self._closing or self._work or calls:
+            if calls:
+                calls.popleft()()
+                continue
             try:
-                work = take()
+                exchange = take()
             except IndexError:
-                self._park(gate)
+                self._park(gate, calls)
             else:
-                contextvars.Context().run(work)
-                del work  # an idle thread holds on to nothing
+                contextvars.Context().run(exchange.handle)
+                del exchange  # an idle thread holds on to nothing
 
-    def _park(self, gate: threading.Lock) -> None:
+    def _park(self, gate: threading.Lock, calls: deque[Callable[[], None]]) -> None:
         """Sleep until woken, unless there is something to do after all."""
         idle = self._idle
         idle.append(gate)
         # What came before the gate stood in the list has woken somebody else, or nobody.
-        if self._work or self._closing:
+        if self._work or calls or self._closing:
             try:
                 idle.remove(gate)
             except ValueError:

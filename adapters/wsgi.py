@@ -1,24 +1,25 @@
-"""The WSGI adapter: PEP 3333 applications in a pool of threads."""
+"""The WSGI adapter: what PEP 3333 says. Where the applications run is the matter of runner.py."""
 
 from __future__ import annotations
 
-import asyncio
 import io
 import logging
-import threading
+import re
+import sys
 from collections.abc import Callable, Iterable
 from types import TracebackType
-from typing import Any, Final
+from typing import IO, Any, Final
 
 from aserve.adapters import environ as environs
-from aserve.adapters.errorlog import log_exception, thread_stack
-from aserve.adapters.pool import ThreadPool
-from aserve.adapters.wsgi_input import StreamedBody
+from aserve.adapters.errorlog import comes_of, log_exception
+from aserve.adapters.runner import Runner
+from aserve.adapters.wsgi_file import FilePart
 from aserve.protocols.clock import REASONS
 from aserve.protocols.errors import ClientDisconnectedError, ResponseError
-from aserve.protocols.exchange import Exchange
+from aserve.protocols.extended import ExtendedExchange
 from aserve.protocols.group import ExchangeFactory
 from aserve.protocols.headers import CACHE_SIZE
+from aserve.protocols.response import interim_lines
 from aserve.protocols.states import Response
 
 logger: Final = logging.getLogger("aserve")
@@ -26,102 +27,167 @@ logger: Final = logging.getLogger("aserve")
 ExcInfo = tuple[type[BaseException], BaseException, TracebackType]
 WSGIApp = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
-# Bytes of a response that may wait for the loop or the client before the thread has to.
-_WRITE_AHEAD: Final = 64 * 1024
-
 # Response header name, as the application gives it -> bytes.
 _NAMES: Final[dict[str, bytes]] = {}
+
+_STATUS: Final = re.compile(r"([0-9]{3})(?: ([\t\x20-\x7e\x80-\xff]*))?")
 
 # "200 OK" -> the code, and the reason phrase if it is not the standard one.
 _STATUSES: Final[dict[str, tuple[int, bytes]]] = {}
 
 
-class WSGIExchange(Exchange):
-    """An exchange whose application runs in a thread.
+class WSGIExchange(ExtendedExchange):
+    """A call of a WSGI application; the classes that say how it is made derive from this.
 
-    The request goes to a thread when its body is complete, or has filled the buffer: slow
-    uploads hold no thread. Methods marked "thread" are called there, all others on the loop.
-    posted, delivered: body bytes that the thread gave to the loop, and that left for the client.
-    thread: the identifier of the thread, 0 before there is one. abandoned: nobody waits for what it
-    does any more.
+    What is not marked "on the loop" may be called where the application runs.
+    app, adapter, runner: the same for all. input: `wsgi.input`, to be set before the call.
+    head_gone: body bytes have been sent, so another head would come too late. started_once: the
+    application has called `start_response`. room: bytes that its content-length leaves for the body.
     """
 
-    __slots__ = (
-        "abandoned",
-        "condition",
-        "delivered",
-        "head_posted",
-        "input",
-        "posted",
-        "submitted",
-        "thread",
-    )
+    __slots__ = ("head_gone", "input", "room", "started_once")
 
-    adapter: WSGIAdapter
     app: WSGIApp
+    adapter: WSGIAdapter
+    runner: Runner
+    input: IO[bytes] | io.BufferedReader
+    head_gone: bool
+    started_once: bool
+    room: int
 
-    def begin(self) -> None:
-        self.submitted = False
-        self.abandoned = False
-        self.thread = 0
-        self.posted = 0
-        self.delivered = 0
-        self.head_posted = False
-        self.condition: threading.Condition | None = None
-        if self.received or self.buffered >= self.connection.group.options.body_buffer:
-            self._submit()
+    def environ(self) -> dict[str, Any]:
+        """The environ for the one call of the application."""
+        self.started_once = False
+        self.room = sys.maxsize
+        connection = self.connection
+        environ: dict[str, Any] = (connection.template or self.adapter.template(connection)).copy()
+        environs.fill(environ, self)
+        environ["wsgi.input"] = self.input
+        environ["wsgi.early_hints"] = self.early_hints
+        if not self.plain and self.length < 0 and self.input.seekable():
+            below = None if self.runner.whole_bodies else connection.group.options.body_buffer
+            environs.tell_length(environ, self.input, below)
+        return environ
+
+    def start_response(
+        self, status: str, headers: list[tuple[str, str]], exc_info: ExcInfo | None = None
+    ) -> Callable[[bytes], None]:
+        """The WSGI `start_response`.
+
+        status: "200 OK". headers: names and values as latin-1 strings. exc_info: replaces a head
+        that was not sent yet, or raises that exception when it is too late for it.
+        Returns `write`. Raises `ResponseError` for what PEP 3333 or HTTP does not allow.
+        """
+        if exc_info:
+            try:
+                if self.head_gone:
+                    raise exc_info[1].with_traceback(exc_info[2])
+            finally:
+                exc_info = None  # the frame must not keep the traceback alive
+        elif self.started_once:
+            raise ResponseError("start_response was already called")
+        self.started_once = True
+        code, reason = _STATUSES.get(status) or _status(status)
+        self.start(code, _fields(headers), reason)
+        self.room = self.remaining if self.remaining >= 0 else sys.maxsize
+        return self.write_part
+
+    def write_part(self, data: bytes) -> None:
+        """The `write` that `start_response` returns.
+
+        Raises `ClientDisconnectedError`; `ResponseError` for what is not bytes, and past the content-length.
+        """
+        part = self.part(data)
+        if part or not data:
+            self.send(part)
+        if len(part) < len(data):
+            raise ResponseError("write() of more than the content-length says")
+
+    def send(self, data: bytes) -> None:
+        """Send body bytes; raises `ClientDisconnectedError`."""
+        raise NotImplementedError
+
+    def part(self, data: object) -> bytes:
+        """`data` as a part of the body, or what of it the content-length has room for.
+
+        Whoever gets less asks the application for no more (PEP 3333, Handling the Content-Length
+        Header). Raises `ResponseError` for what is not bytes, and if there has not been a head.
+        """
+        if self.state is Response.WAITING:
+            self.check_started()
+        if not isinstance(data, bytes):
+            raise ResponseError(f"a WSGI application yields bytes, not {type(data).__name__}")
+        size = len(data)
+        if size > self.room:
+            logger.error("the body is longer than its content-length, and cut off: %s", self.line())
+            size = self.room
+            data = data[:size]
+        self.room -= size
+        return data
+
+    def is_alone(self, result: Iterable[bytes]) -> bool:
+        """Whether `result` says that it has one piece, whose length then is the content-length."""
+        length: Callable[[], int] | None = getattr(result, "__len__", None)
+        return length is not None and length() == 1
+
+    def early_hints(self, fields: Iterable[tuple[str | bytes, str | bytes]]) -> None:
+        """`wsgi.early_hints`, which is gunicorn's: send a 103 response (RFC 8297) before the response itself.
+
+        fields: names and values, mostly of Link. Does nothing when the head has left, and for a client of
+        HTTP/1.0. Raises `ResponseError` for fields that must not be there.
+        """
+        try:
+            pairs = [(_latin_1(name), _latin_1(value)) for name, value in fields]
+        except (TypeError, ValueError):
+            raise ResponseError("early hints are pairs of latin-1 strings") from None
+        interim_lines(pairs)
+        if pairs:
+            self.hint(pairs)
+
+    def hint(self, fields: list[tuple[bytes, bytes]]) -> None:
+        """Have `send_hint` called on the loop."""
+        raise NotImplementedError
+
+    def whole(self, result: list[bytes] | tuple[bytes, ...]) -> bytes:
+        """The body, if the application has returned it in one go; closes `result`."""
+        try:
+            return self.part(result[0] if len(result) == 1 else b"".join(result))
+        finally:
+            close_iterable(result)
+
+    def check_started(self) -> None:
+        """Raise `ResponseError` unless there has been a head."""
+        if self.state is Response.WAITING:
+            raise ResponseError("the application returned without calling start_response")
+
+    def note_failure(self, error: BaseException) -> None:
+        """Log what the application has raised, unless it comes of a client that has gone."""
+        if comes_of(error, ClientDisconnectedError):
+            logger.debug("the client has gone: %s", self.line(), exc_info=error)
         else:
-            # One of the ways that PEP 3333 allows: ask for the body at once.
-            self.send_continue()
+            log_exception(self.line(), error)
 
-    def on_body(self) -> None:
-        if not self.submitted:
-            if self.connection.exchange is self and (
-                self.received or self.buffered >= self.connection.group.options.body_buffer
-            ):
-                self._submit()
-        else:
-            self._notify()
+    # On the loop
 
-    def on_disconnect(self) -> None:
-        if self.submitted:
-            self._notify()
-        else:
-            self.connection.group.left(self)
+    def send_hint(self, fields: list[tuple[bytes, bytes]]) -> None:
+        """Send a 103 response, if it is not too late, and there is still somebody who wants it."""
+        try:
+            self.inform(103, fields)
+        except ClientDisconnectedError:
+            pass
 
-    def on_writable(self) -> None:
-        self._notify()
+    async def transmit(self, part: FilePart) -> None:
+        """Send a part of a file as the body, or as what of it is still missing; it must be open meanwhile."""
+        try:
+            await self.send_file(part.descriptor, part.offset, self.room_for(part.size))
+        except ClientDisconnectedError:
+            pass
+        except ResponseError as error:
+            logger.error("%s: %s", error, self.line())
+            self.fail()
 
-    def cancel(self) -> None:
-        """A thread cannot be ended from outside: what it does from now on goes nowhere."""
-        self.abandoned = True
-        self._notify()
-
-    def where(self) -> str:
-        return thread_stack(self.thread)
-
-    def _submit(self) -> None:
-        self.submitted = True
-        self.input: io.BytesIO | io.BufferedReader
-        if self.received:
-            self.input = io.BytesIO(self.take_body())
-        else:
-            self.condition = threading.Condition()
-            self.input = io.BufferedReader(StreamedBody(self), 65536)
-        self.adapter.pool.submit(self.handle)
-
-    def _notify(self) -> None:
-        condition = self.condition
-        if condition is not None:
-            with condition:
-                condition.notify_all()
-
-    def _deliver(self, data: bytes, more: bool) -> None:
-        """Write what the thread has posted."""
-        self.delivered += len(data)
-        if self.abandoned:
-            self._notify()
-            return
+    def deliver(self, data: bytes, more: bool) -> None:
+        """Write what the application has sent; it may send what HTTP does not allow."""
         try:
             self.write(data, more)
         except ClientDisconnectedError:
@@ -129,217 +195,89 @@ class WSGIExchange(Exchange):
         except ResponseError as error:
             logger.error("%s: %s", error, self.line())
             self.fail()
-        self._notify()
 
-    def _abandon(self) -> None:
-        """The application failed (posted by the thread)."""
-        if self.state is not Response.BROKEN and not self.abandoned:
-            self.fail()
-
-    def _finish(self, last: bytes | None) -> None:
-        """The thread is done; `last` ends the response, if there is to be one."""
-        if last is not None:
-            self._deliver(last, False)
-        self.connection.group.left(self)
-
-    # Thread
-
-    def handle(self) -> None:
-        """Run the application (thread)."""
-        post = self.adapter.pool.post
-        self.thread = threading.get_ident()
-        try:
-            if self.abandoned or (self.disconnected and self.state is Response.BROKEN):
-                last = None  # nobody waits for the answer any more
-            else:
-                last = self._call()
-        except ClientDisconnectedError:
-            post(self._abandon)
-            last = None
-        except BaseException as error:  # sys.exit() in a view must not end the thread
-            log_exception(self.line(), error)
-            post(self._abandon)
-            last = None
-        self.thread = 0
-        post(self._finish, last)
-
-    def _call(self) -> bytes | None:
-        """Call the application and send what it returns (thread).
-
-        Returns the last piece, unless the application has more to do behind it: then it is sent as well.
-        """
-        connection = self.connection
-        environ = (connection.template or self.adapter.template(connection)).copy()
-        environs.fill(environ, self)
-        environ["wsgi.input"] = self.input
-        result = self.app(environ, self.start_response)
-        close = getattr(result, "close", None)
-        if close is None:
-            return self._send_all(result)
-        try:
-            self.adapter.pool.post(self._deliver, self._send_all(result), False)
-        finally:
-            close()
-        return None
-
-    def _send_all(self, result: Iterable[bytes]) -> bytes:
-        """Send what the application has returned, but for the last piece, which is returned (thread)."""
-        if isinstance(result, (list, tuple)):
-            self._check_started()
-            return _checked(result[0] if len(result) == 1 else b"".join(result))
-        for chunk in result:
-            if chunk:
-                self._check_started()
-                self.send(chunk)
-        self._check_started()
-        return b""
-
-    def start_response(
-        self, status: str, headers: list[tuple[str, str]], exc_info: ExcInfo | None = None
-    ) -> Callable[[bytes], None]:
-        """The WSGI `start_response` (thread).
-
-        status: "200 OK". headers: names and values as latin-1 strings. exc_info: replaces a head
-        that was not sent yet, or raises that exception when it is too late for it.
-        Returns `write`. Raises `ResponseError` for what PEP 3333 or HTTP does not allow.
-        """
-        if exc_info is not None:
-            try:
-                if self.head_posted:
-                    raise exc_info[1].with_traceback(exc_info[2])
-            finally:
-                exc_info = None  # the frame must not keep the traceback alive
-        elif self.state is not Response.WAITING:
-            if self.state is Response.BROKEN:
-                raise ClientDisconnectedError("the client has disconnected")
-            raise ResponseError("start_response was already called")
-        code, reason = _STATUSES.get(status) or _status(status)
-        self.start(code, _fields(headers), reason)
-        return self.send
-
-    def send(self, data: bytes) -> None:
-        """Send body bytes (thread): also the `write` that `start_response` returns.
-
-        Waits while the client is slower than the application. Raises `ClientDisconnectedError`.
-        """
-        if self.condition is None:
-            self.condition = threading.Condition()
-        self.head_posted = True
-        self.posted += len(_checked(data))
-        self.adapter.pool.post(self._deliver, data, True)
-        self._wait(self._has_room)
-        if self.abandoned or (self.disconnected and self.state is Response.BROKEN):
-            raise ClientDisconnectedError("the client has disconnected")
-
-    def next_chunk(self) -> bytes:
-        """More of the request's body, b"" at its end (thread); raises `ClientDisconnectedError`."""
-        self._wait(self._has_body)
-        if not self.received and (self.disconnected or self.state is Response.BROKEN):
-            raise ClientDisconnectedError("the client disconnected before its request was complete")
-        done = threading.Event()
-        taken: list[bytes] = []
-
-        def take() -> None:
-            taken.append(self.take_body())
-            done.set()
-
-        # The loop's own data: have the loop hand it out.
-        self.adapter.pool.post(take)
-        done.wait()
-        return taken[0]
-
-    def _wait(self, ready: Callable[[], bool]) -> None:
-        if not ready():
-            assert self.condition is not None
-            with self.condition:
-                self.condition.wait_for(ready)
-
-    def _has_room(self) -> bool:
-        return (
-            self.abandoned
-            or self.state is Response.BROKEN
-            or (
-                self.posted - self.delivered <= _WRITE_AHEAD
-                and (self.connection.writable or self.posted != self.delivered)
-            )
-        )
-
-    def _has_body(self) -> bool:
-        return self.received or self.buffered > 0 or self.disconnected or self.state is Response.BROKEN
-
-    def _check_started(self) -> None:
+    def decline(self) -> None:
+        """Answer that there is no time for it, before the application has it."""
         if self.state is Response.WAITING:
-            raise ResponseError("the application returned without calling start_response")
+            self.turn_away()
+        self.leave()
+
+    def leave(self) -> None:
+        """The application has nothing more to do for it."""
+        connection = self.connection
+        template = connection.template
+        if template is not None and template["wsgi.errors"].unfinished:
+            template["wsgi.errors"].flush()  # nobody else will end that line
+        connection.group.left(self)
 
 
 class WSGIAdapter:
     """Serves a WSGI application.
 
-    app: the application. root_path: SCRIPT_NAME. threads: size of the pool.
+    app: the application. runner: where it runs. root_path: SCRIPT_NAME.
     multiprocess: what `wsgi.multiprocess` says.
     """
 
-    def __init__(
-        self,
-        app: WSGIApp,
-        *,
-        loop: asyncio.AbstractEventLoop,
-        root_path: str,
-        threads: int,
-        multiprocess: bool,
-    ) -> None:
+    def __init__(self, app: WSGIApp, runner: Runner, *, root_path: str, multiprocess: bool) -> None:
         self.exchange_factory: ExchangeFactory
-        self.pool = ThreadPool(loop, threads)
-        self._threads = threads
+        self.runner = runner
         self._script_name = root_path.rstrip("/")
         self._multiprocess = multiprocess
 
-        class BoundExchange(WSGIExchange):
+        base: Any = runner.exchange_class
+
+        class BoundExchange(base):  # type: ignore[misc]
             """What all exchanges share stands in their class, not in each of them."""
 
             __slots__ = ()
 
         BoundExchange.app = staticmethod(app)
         BoundExchange.adapter = self
+        BoundExchange.runner = runner
         self.exchange_factory = BoundExchange
 
     async def startup(self) -> None:
-        """Start the threads."""
-        self.pool.start()
+        """Make the place ready where it runs."""
+        self.runner.start()
 
     async def shutdown(self) -> None:
-        """End the threads."""
-        self.pool.close()
+        """Give that place up."""
+        self.runner.close()
 
     def describe(self) -> str:
         """The interface as the log names it."""
-        return f"wsgi, {self._threads} threads"
+        return f"wsgi, {self.runner.describe()}"
 
     def template(self, connection: Any) -> dict[str, Any]:
         """The part of the environ that all requests of a connection have in common."""
-        environ = environs.template(connection, self._script_name, self._multiprocess)
+        environ = environs.template(
+            connection,
+            self._script_name,
+            multithread=self.runner.multithread,
+            multiprocess=self._multiprocess,
+        )
         connection.template = environ
         return environ
 
 
-def _checked(data: object) -> bytes:
-    if not isinstance(data, bytes):
-        raise ResponseError(f"a WSGI application yields bytes, not {type(data).__name__}")
-    return data
+def close_iterable(result: Any) -> None:
+    """Call the `close` of what an application has returned, if there is one."""
+    close = getattr(result, "close", None)
+    if close is not None:
+        close()
 
 
 def _status(status: object) -> tuple[int, bytes]:
     """Code and reason phrase of "200 OK" (see `_STATUSES`); raises `ResponseError`."""
-    if isinstance(status, str):
-        code, phrase = status[:3], status[4:].strip()
-        if code.isascii() and code.isdigit() and status[3:4] in ("", " ") and phrase.isprintable():
-            reason = phrase.encode("latin-1", "replace")
-            if len(_STATUSES) >= CACHE_SIZE:
-                _STATUSES.clear()
-            number = int(code)
-            _STATUSES[status] = number, b"" if reason == REASONS.get(number) else reason
-            return _STATUSES[status]
-    raise ResponseError(f"invalid response status: {status!r}")
+    match = _STATUS.fullmatch(status) if isinstance(status, str) else None
+    if match is None:
+        raise ResponseError(f"invalid response status: {status!r}")
+    number = int(match[1])
+    reason = (match[2] or "").strip().encode("latin-1")
+    if len(_STATUSES) >= CACHE_SIZE:
+        _STATUSES.clear()
+    _STATUSES[match[0]] = number, b"" if reason == REASONS.get(number) else reason
+    return _STATUSES[match[0]]
 
 
 def _fields(headers: list[tuple[str, str]]) -> list[tuple[bytes, bytes]]:
@@ -348,6 +286,10 @@ def _fields(headers: list[tuple[str, str]]) -> list[tuple[bytes, bytes]]:
         return [(_NAMES.get(name) or _name(name), value.encode("latin-1")) for name, value in headers]
     except (AttributeError, TypeError, ValueError):
         raise ResponseError(f"response headers are pairs of latin-1 strings, not {headers!r}") from None
+
+
+def _latin_1(text: str | bytes) -> bytes:
+    return text if isinstance(text, bytes) else str.encode(text, "latin-1")
 
 
 def _name(name: str) -> bytes:

@@ -6,17 +6,17 @@ import io
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from aserve.adapters.wsgi import WSGIExchange
+    from aserve.adapters.waiting import WaitingExchange
 
 
 class StreamedBody(io.RawIOBase):
-    """A request's body while it still arrives; read by the application's thread.
+    """A request's body while it still arrives; read where the application runs.
 
     Put an `io.BufferedReader` around it: that makes read, readline, readlines and iteration.
     A body that breaks off raises `OSError`, so that it cannot be taken for a complete one.
     """
 
-    def __init__(self, exchange: WSGIExchange) -> None:
+    def __init__(self, exchange: WaitingExchange) -> None:
         super().__init__()
         self._exchange = exchange
         self._rest = memoryview(b"")

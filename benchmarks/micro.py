@@ -168,7 +168,11 @@ async def serve(case: Case, *, access_log: bool, threads: int) -> Served:
     apps: Any = asgi_apps if case.kind == "asgi" else wsgi_apps
     interface = "asgi3" if case.kind == "asgi" else "wsgi"
     app = apps.echo if case.request == "post" else apps.hello
-    adapter = adapters.make_adapter(app, interface, loop=loop, lifespan="off", threads=threads)
+    runner = None
+    if interface == "wsgi":
+        runner_options = importlib.import_module("aserve.adapters.runner").RunnerOptions(threads=threads)
+        runner = adapters.make_runner(case.kind, loop, runner_options)
+    adapter = adapters.make_adapter(app, interface, loop=loop, lifespan="off", runner=runner)
     await adapter.startup()
     log = file = None
     if access_log:

@@ -11,6 +11,7 @@ import dataclasses
 from typing import Final, Literal
 
 from aserve import validators
+from aserve.adapters import RUNNERS
 from aserve.binds import Bind
 from aserve.declaration import Option, option
 from aserve.processoptions import ProcessSettings
@@ -20,6 +21,11 @@ SECTIONS: Final = (
     *("Headers", "Proxies", "Logging", "Process", "Development", "Start"),
 )
 """The order in which help and reference have them."""
+
+WORKER_CLASSES: Final = ("auto", "asgi", *RUNNERS)
+
+WORKER_CLASS_ALIASES: Final = {"gthread": "wsgi"}
+"""What others call them."""
 
 
 def usable_cpus() -> int:
@@ -48,12 +54,12 @@ class Settings(ProcessSettings):
         help="What to serve: module:attribute such as main:app, module:factory() for what a factory "
         "returns, or a module alone for its 'application' or 'app'.",
     )
-    worker_class: Literal["auto", "asgi", "wsgi"] = option(
+    worker_class: str = option(
         "-k",
         "--worker-class",
         section="Application",
-        metavar="auto|asgi|wsgi",
-        parse=validators.choice("auto", "asgi", "wsgi"),
+        metavar="|".join(WORKER_CLASSES),
+        parse=validators.choice(*WORKER_CLASSES, **WORKER_CLASS_ALIASES),
         default="auto",
         elsewhere=("--interface",),
         help="The interface that the application speaks; auto tells it from the object.",
@@ -93,6 +99,7 @@ class Settings(ProcessSettings):
         parse=validators.root_path,
         default="",
         default_text="none",
+        extra_environment=(("SCRIPT_NAME", "{}"),),
         elsewhere=("--url-path-prefix",),
         help="The path prefix under which a proxy publishes the application (ASGI root_path, WSGI "
         "SCRIPT_NAME).",

@@ -96,11 +96,12 @@ def seconds(value: object) -> float:
     return number
 
 
-def choice(*names: str) -> Parser[str]:
-    """Take one of `names`, in any case."""
+def choice(*names: str, **aliases: str) -> Parser[str]:
+    """Take one of `names`, in any case, or one of `aliases` for what it stands for."""
 
     def parse(value: object) -> str:
         word = str(value).strip().lower()
+        word = aliases.get(word, word)
         if word not in names:
             raise ValueError(f"{value!r} is not known: write {', '.join(names[:-1])} or {names[-1]}")
         return word

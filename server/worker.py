@@ -11,14 +11,16 @@ import signal
 import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import anyio
 
 from aserve import identity, importpath, logs, loops, titles
-from aserve.adapters import Adapter, make_adapter
+from aserve.adapters import RUNNERS, Adapter, make_adapter, make_runner
 from aserve.adapters.interfaces import detect
 from aserve.adapters.loading import ApplicationLoadError, load_application
+from aserve.adapters.runner import RunnerOptions
 from aserve.errors import EXIT_BOOT, EXIT_LOAD, UserError, application_traceback
 from aserve.listeners import Listeners
 from aserve.messages import Channel, Failed, Retire
@@ -100,6 +102,9 @@ class Worker:
 
     def _load(self, loop: asyncio.AbstractEventLoop) -> Adapter:
         settings = self._settings
+        runner = None
+        if settings.worker_class in RUNNERS:
+            runner = make_runner(settings.worker_class, loop, runner_options(settings))
         app = self._assignment.application
         if app is None:
             importpath.extend(settings)
@@ -108,14 +113,18 @@ class Worker:
                 from aserve import bytecode  # only where it is wanted
 
                 bytecode.distrust_recent()
-            app = load_application(settings.app, settings.factory)
+            load = partial(load_application, settings.app, settings.factory)
+            app = load() if runner is None else runner.load(load)
+        interface = detect(app, settings.worker_class)
+        if interface == "wsgi" and runner is None:
+            runner = make_runner("wsgi", loop, runner_options(settings))
         return make_adapter(
             app,
-            detect(app, settings.worker_class),
+            interface,
             loop=loop,
             lifespan=settings.lifespan,
             root_path=settings.root_path,
-            threads=settings.threads,
+            runner=runner,
             multiprocess=settings.workers > 1,
         )
 
@@ -161,6 +170,11 @@ class Worker:
             service.end(Ending.STOP)
 
 
+def runner_options(settings: Settings) -> RunnerOptions:
+    """Return what the place of a WSGI application needs to know of the settings."""
+    return RunnerOptions(threads=settings.threads)
+
+
 def warm_up(settings: Settings) -> None:
     """Import what the workers will need, for the supervisor to call before it forks.
 
@@ -172,10 +186,10 @@ def warm_up(settings: Settings) -> None:
     if settings.access_logfile is not None:
         names.append("aserve.accesslog")
     names.append(f"aserve.protocols.parser_{'h11' if settings.http == 'h11' else 'httptools'}")
-    if settings.worker_class != "wsgi":
+    if settings.worker_class in ("auto", "asgi"):
         names.append("aserve.adapters.asgi")
-    if settings.worker_class != "asgi":
-        names.append("aserve.adapters.wsgi")
+    if settings.worker_class in ("auto", "wsgi"):
+        names.append("aserve.adapters.pool")
     for name in names:
         with contextlib.suppress(ImportError):  # to be reported by who needs it
             importlib.import_module(name)

@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from aserve.adapters import make_adapter
+from aserve.adapters import make_adapter, make_runner
+from aserve.adapters.runner import RunnerOptions
 from aserve.protocols.group import ConnectionGroup
 from aserve.protocols.states import Reading
 from tests.support.client import AsyncRawClient, request
@@ -37,7 +38,14 @@ async def test_the_connection_ends(kind: str) -> None:
 
     is_wsgi = kind.startswith("wsgi")
     app = wsgi if is_wsgi else asgi
-    adapter = make_adapter(app, "wsgi" if is_wsgi else "asgi3", loop=loop, lifespan="off", threads=1)
+    runner = make_runner("wsgi", loop, RunnerOptions(threads=1))
+    adapter = make_adapter(
+        app,
+        "wsgi" if is_wsgi else "asgi3",
+        loop=loop,
+        lifespan="off",
+        runner=runner,
+    )
     await adapter.startup()
     group = ConnectionGroup(adapter.exchange_factory, loop=loop)
     server = await loop.create_server(group.connection, "127.0.0.1", 0)
@@ -71,7 +79,8 @@ async def test_a_thread_that_waits_for_room_hears_of_the_end() -> None:
         finally:
             ended.set()
 
-    adapter = make_adapter(wsgi, "wsgi", loop=loop, threads=1)
+    runner = make_runner("wsgi", loop, RunnerOptions(threads=1))
+    adapter = make_adapter(wsgi, "wsgi", loop=loop, runner=runner)
     await adapter.startup()
     group = ConnectionGroup(adapter.exchange_factory, loop=loop)
     server = await loop.create_server(group.connection, "127.0.0.1", 0)

@@ -11,7 +11,8 @@ from typing import Any, Literal
 
 import pytest
 
-from aserve.adapters import make_adapter
+from aserve.adapters import make_adapter, make_runner
+from aserve.adapters.runner import RunnerOptions
 from aserve.protocols.forwarded import Trust
 from aserve.protocols.group import ConnectionGroup
 from aserve.protocols.options import ConnectionOptions
@@ -43,7 +44,8 @@ async def serving(
     """Serve an application that shows what it gets; yields the address."""
     loop = asyncio.get_running_loop()
     app, interface = (_wsgi, "wsgi") if kind == "wsgi" else (_asgi, "asgi3")
-    adapter = make_adapter(app, interface, loop=loop, lifespan="off", root_path=root_path, threads=1)  # type: ignore[arg-type]
+    runner = make_runner("wsgi", loop, RunnerOptions(threads=1))
+    adapter = make_adapter(app, interface, loop=loop, lifespan="off", root_path=root_path, runner=runner)  # type: ignore[arg-type]
     await adapter.startup()
     options = ConnectionOptions(forwarded_trust=trust or Trust(["*"]))
     group = ConnectionGroup(adapter.exchange_factory, loop=loop, options=options)
@@ -195,7 +197,7 @@ async def test_an_ipv6_server(kind: Kind) -> None:
         assert (shown["client"], shown["server"]) == (["2001:db8::7", 80], ["::1", 8000])
         assert shown["hosts"] == ["[::1]:8000"]
     else:
-        assert (shown["REMOTE_ADDR"], shown["SERVER_NAME"]) == ("2001:db8::7", "::1")
+        assert (shown["REMOTE_ADDR"], shown["SERVER_NAME"]) == ("2001:db8::7", "[::1]")
         assert (shown["SERVER_PORT"], shown["HTTP_HOST"]) == ("8000", "[::1]:8000")
 
 
@@ -207,5 +209,5 @@ async def test_peers_on_unix_sockets(kind: Kind, tmp_path: Path) -> None:
     if kind == "asgi":
         assert (shown["client"], shown["server"]) == (["203.0.113.7", 0], [str(path), None])
     else:
-        assert (shown["REMOTE_ADDR"], shown["SERVER_NAME"]) == ("203.0.113.7", "localhost")
+        assert (shown["REMOTE_ADDR"], shown["SERVER_NAME"]) == ("203.0.113.7", "test")
         assert shown["SERVER_PORT"] == "443"

@@ -5,15 +5,27 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from aserve.adapters.pool import ThreadPool
+from aserve.adapters.runner import RunnerOptions
+
+
+class Work:
+    """Stands for an exchange whose application does just this."""
+
+    def __init__(self, handle: Callable[[], None]) -> None:
+        self.handle = handle
+
+
+def submit(pool: ThreadPool, handle: Callable[[], None]) -> None:
+    pool.submit(Work(handle))  # type: ignore[arg-type]
 
 
 @asynccontextmanager
 async def running(size: int) -> AsyncIterator[ThreadPool]:
-    pool = ThreadPool(asyncio.get_running_loop(), size)
+    pool = ThreadPool(asyncio.get_running_loop(), RunnerOptions(threads=size, queue_limit=0))
     pool.start()
     try:
         yield pool
@@ -36,7 +48,7 @@ async def test_everything_is_done_and_posted_in_order() -> None:
 
     async with running(1) as pool:
         for number in range(total):
-            pool.submit(lambda number=number: pool.post(note, number))  # type: ignore[misc]
+            submit(pool, lambda number=number: pool.post(note, number))  # type: ignore[misc]
             if number % 97 == 0:
                 await asyncio.sleep(0)
         await asyncio.wait_for(done, 20)
@@ -57,7 +69,7 @@ async def test_work_that_waits_for_other_work_gets_it() -> None:
 
         for _ in range(20):
             for _ in range(size):
-                pool.submit(work)
+                submit(pool, work)
             for _ in range(size):
                 await asyncio.wait_for(finished.get(), 10)
 
@@ -67,7 +79,7 @@ async def test_waking_and_parking_do_not_lose_each_other() -> None:
     finished: asyncio.Queue[None] = asyncio.Queue()
     async with running(4) as pool:
         for _ in range(5000):
-            pool.submit(lambda: pool.post(finished.put_nowait, None))
+            submit(pool, lambda: pool.post(finished.put_nowait, None))
             await asyncio.wait_for(finished.get(), 10)
 
 
@@ -83,5 +95,37 @@ async def test_context_variables_do_not_leak() -> None:
             pool.post(seen.put_nowait, value)
 
         for _ in range(3):
-            pool.submit(work)
+            submit(pool, work)
             assert await asyncio.wait_for(seen.get(), 10) == 0
+
+
+async def test_calls_return_to_the_thread_that_was_asked() -> None:
+    """Whether it sleeps, or is at work with requests that do not end; each call once."""
+    done: asyncio.Queue[tuple[int, int]] = asyncio.Queue()
+    loop = asyncio.get_running_loop()
+    async with running(3) as pool:
+        barrier = threading.Barrier(3)
+
+        def meet() -> None:
+            barrier.wait(10)
+            pool.post(done.put_nowait, (pool.here(), 0))
+
+        for _ in range(3):
+            submit(pool, meet)
+        threads = {(await asyncio.wait_for(done.get(), 10))[0] for _ in range(3)}
+        assert len(threads) == 3
+        for number in range(300):
+            for thread in threads:
+
+                def call(thread: int = thread) -> None:
+                    loop.call_soon_threadsafe(done.put_nowait, (thread, pool.here()))
+
+                pool.return_to(thread, call)
+                if number % 3:
+                    submit(pool, lambda: None)
+            if number % 2:
+                await asyncio.sleep(0)
+        for _ in range(900):
+            wanted, found = await asyncio.wait_for(done.get(), 10)
+            assert wanted == found
+        assert done.empty()

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from aserve.adapters import make_adapter
+from aserve.adapters import make_adapter, make_runner
+from aserve.adapters.runner import RunnerOptions
 from aserve.protocols.exchange import Exchange
 from aserve.protocols.group import ConnectionGroup
 from aserve.protocols.options import ConnectionOptions
@@ -24,7 +25,8 @@ LIMIT = 0.3
 async def served(app: Any, interface: Any) -> AsyncIterator[tuple[Target, ConnectionGroup]]:
     """`app` on a port, with a limit for its requests."""
     loop = asyncio.get_running_loop()
-    adapter = make_adapter(app, interface, loop=loop, lifespan="off", threads=2)
+    runner = make_runner("wsgi", loop, RunnerOptions(threads=2))
+    adapter = make_adapter(app, interface, loop=loop, lifespan="off", runner=runner)
     await adapter.startup()
     options = ConnectionOptions(request_timeout=LIMIT)
     group = ConnectionGroup(adapter.exchange_factory, loop=loop, options=options)

@@ -30,6 +30,7 @@ from django.core.asgi import get_asgi_application  # noqa: E402
 from django.core.handlers.asgi import ASGIRequest  # noqa: E402
 from django.core.wsgi import get_wsgi_application  # noqa: E402
 from django.http import (  # noqa: E402
+    FileResponse,
     HttpRequest,
     HttpResponse,
     HttpResponseRedirect,
@@ -191,14 +192,22 @@ def where(request: HttpRequest) -> HttpResponse:
             "query": request.META["QUERY_STRING"],
             "scheme": request.scheme,
             "link": request.build_absolute_uri(),
+            "secure": request.is_secure(),
+            "host": request.get_host(),
+            "port": request.get_port(),
+            "client": request.META.get("REMOTE_ADDR", ""),
         }
     )
+
+
+def file(request: HttpRequest) -> HttpResponse:
+    return FileResponse(open(request.GET["path"], "rb"))
 
 
 def journal_view(request: HttpRequest, name: str) -> HttpResponse:
     if request.method == "POST":
         journal.note(name)
-        return HttpResponse(status=204)
+        return HttpResponse("noted")
     gc.collect()  # Django leaves the generators of an aborted ASGI response to it
     return JsonResponse(journal.wait(name, int(request.GET.get("count", "1"))), safe=False)
 
@@ -221,6 +230,7 @@ urlpatterns = [
     path("nothing", nothing),
     path("not-modified", not_modified),
     path("where", where),
+    path("file", file),
     path("journal/<name>", journal_view),
 ]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 
-from flask import Flask, Response, g, jsonify, redirect, request
+from flask import Flask, Response, g, jsonify, redirect, request, send_file
 from flask.typing import ResponseReturnValue
 
 from .shared import DeliberateError, block, journal
@@ -157,7 +157,22 @@ def where() -> ResponseReturnValue:
         "query": request.query_string.decode(),
         "scheme": request.scheme,
         "link": request.host_url.rstrip("/") + request.script_root + "/where",
+        "secure": request.is_secure,
+        "host": request.host,
+        "client": request.remote_addr,
     }
+
+
+@app.get("/file")
+def file() -> ResponseReturnValue:
+    """With ranges, and If-Range, by Werkzeug."""
+    return send_file(request.args["path"], mimetype="application/octet-stream", conditional=True)
+
+
+@app.get("/early")
+def early() -> ResponseReturnValue:
+    request.environ["wsgi.early_hints"]([("Link", "</style.css>; rel=preload; as=style")])
+    return "hinted"
 
 
 @app.get("/context")
@@ -175,4 +190,4 @@ def read_journal(name: str) -> ResponseReturnValue:
 @app.post("/journal/<name>")
 def write_journal(name: str) -> ResponseReturnValue:
     journal.note(name)
-    return "", 204
+    return "noted"

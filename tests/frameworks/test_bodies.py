@@ -18,7 +18,7 @@ from tests.support.site import Site
 
 MB = 1 << 20
 every_flavour = pytest.mark.parametrize("flavour", ALL_FLAVOURS, ids=str, indirect=True)
-# Without a Content-Length, Django's WSGI handler reads no body, and its forms no multipart one.
+# Without a length, which a large chunked body has not, Django's WSGI handler reads nothing.
 takes_chunks = pytest.mark.parametrize(
     "framework", [framework for framework in FRAMEWORKS if framework.name != "django"], ids=str
 )

@@ -95,7 +95,7 @@ class Looking(Application):
     environs: list[dict[str, Any]]
 
     def note(self) -> None:
-        environ = environs.template(self.connection, "", False)
+        environ = environs.template(self.connection, "", multithread=True, multiprocess=False)
         environs.fill(environ, self)
         self.environs.append(environ)
         super().note()

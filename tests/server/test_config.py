@@ -21,6 +21,11 @@ def test_well_known_variables_give_way_to_ours() -> None:
     assert config.resolve(APP, {"WEB_CONCURRENCY": "4", "ASERVE_WORKERS": "2"}).workers == 2
 
 
+def test_script_name_mounts_as_under_gunicorn() -> None:
+    assert config.resolve(APP, {"SCRIPT_NAME": "/api/"}).root_path == "/api"
+    assert config.resolve(APP, {"SCRIPT_NAME": "/api", "ASERVE_ROOT_PATH": "/v2"}).root_path == "/v2"
+
+
 def test_port_listens_for_everybody_as_platforms_expect() -> None:
     assert [str(bind) for bind in config.resolve(APP, {"PORT": "5000"}).bind] == ["0.0.0.0:5000"]
     assert [str(bind) for bind in config.resolve(APP | {"bind": ":1"}, {"PORT": "5000"}).bind] == [":1"]

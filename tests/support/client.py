@@ -51,12 +51,15 @@ class _Client:
     """What both clients share: the socket's set-up and the state of the reading."""
 
     def __init__(self, target: Target, *, receive_buffer: int | None = None) -> None:
-        family = socket.AF_UNIX if isinstance(target, str) else socket.AF_INET
+        if isinstance(target, str):
+            family = socket.AF_UNIX
+        else:
+            family = socket.AF_INET6 if ":" in target[0] else socket.AF_INET
         self._target = target
         self.socket = socket.socket(family, socket.SOCK_STREAM)
         if receive_buffer is not None:  # before connect, or the window is larger already
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
-        if family is socket.AF_INET:
+        if family is not socket.AF_UNIX:
             self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.incoming = Incoming()
 

@@ -356,7 +356,7 @@ def clean_environment() -> dict[str, str]:
     environ = {
         name: value
         for name, value in os.environ.items()
-        if not name.startswith("ASERVE_") and name not in ("WEB_CONCURRENCY", "PORT")
+        if not name.startswith("ASERVE_") and name not in ("WEB_CONCURRENCY", "PORT", "SCRIPT_NAME")
     }
     environ["PYTHONUNBUFFERED"] = "1"
     return environ

@@ -1,0 +1,262 @@
+"""Exchanges of WSGI applications that run where they can wait: in threads, in greenlets."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import io
+import os
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
+
+from aserve.adapters.runner import Gate, WaitingRunner
+from aserve.adapters.wsgi import WSGIExchange, close_iterable
+from aserve.adapters.wsgi_file import FilePart, FileWrapper
+from aserve.adapters.wsgi_input import StreamedBody
+from aserve.protocols.errors import ClientDisconnectedError
+from aserve.protocols.filebody import SMALL
+from aserve.protocols.states import Response
+
+
+class _LeftFile(NamedTuple):
+    """A file that the application has returned, and where and in which context it is to be closed."""
+
+    wrapper: FileWrapper
+    part: FilePart
+    place: Any
+    context: contextvars.Context
+
+
+class WaitingExchange(WSGIExchange):
+    """An exchange whose application runs beside the loop, see runner.py.
+
+    The application gets the request when its body is complete, or has filled the buffer: slow
+    uploads hold no place. Methods marked "place" are called where the application runs, all others on
+    the loop.
+    posted, delivered: body bytes that the application gave to the loop, and that left for the client.
+    place: where the application is, None before it is anywhere. abandoned: nobody waits for what it
+    does any more. file, sending: what the application has left to the loop, and the task that sends it.
+    """
+
+    __slots__ = ("abandoned", "delivered", "file", "gate", "place", "posted", "sending", "submitted")
+
+    runner: WaitingRunner
+
+    def begin(self) -> None:
+        self.submitted = False
+        self.abandoned = False
+        self.place: Any = None
+        self.posted = 0
+        self.delivered = 0
+        self.head_gone = False
+        self.gate: Gate | None = None
+        self.file: _LeftFile | None = None
+        if self.received or self.buffered >= self.connection.group.options.body_buffer:
+            self._submit()
+        else:
+            # One of the ways that PEP 3333 allows: ask for the body at once.
+            self.send_continue()
+
+    def on_body(self) -> None:
+        if not self.submitted:
+            if self.connection.exchange is self and (
+                self.received or self.buffered >= self.connection.group.options.body_buffer
+            ):
+                self._submit()
+        else:
+            self._notify()
+
+    def on_disconnect(self) -> None:
+        if self.submitted:
+            self._notify()
+        else:
+            self.leave()
+
+    def on_writable(self) -> None:
+        self._notify()
+
+    def cancel(self) -> None:
+        """The application cannot be ended from outside: what it does from now on goes nowhere."""
+        self.abandoned = True
+        self._notify()
+
+    def where(self) -> str:
+        return self.runner.stack(self.place) if self.place is not None else ""
+
+    def _submit(self) -> None:
+        self.submitted = True
+        if self.received:
+            self.input = io.BytesIO(self.take_body())
+        else:
+            self.gate = self.runner.gate()
+            self.input = io.BufferedReader(StreamedBody(self), 65536)
+        self.runner.submit(self)
+
+    def _notify(self) -> None:
+        gate = self.gate
+        if gate is not None:
+            gate.notify()
+
+    def _deliver(self, data: bytes, more: bool) -> None:
+        """Write what the application has posted."""
+        self.delivered += len(data)
+        if not self.abandoned:
+            self.deliver(data, more)
+        self._notify()
+
+    def _abandon(self) -> None:
+        """The application failed (posted by its place)."""
+        if self.state is not Response.BROKEN and not self.abandoned:
+            self.fail()
+
+    def _finish(self, last: bytes | None) -> None:
+        """The application is done; `last` ends the response, if there is to be one."""
+        if last is not None:
+            self._deliver(last, False)
+        self.leave()
+
+    def _begin_file(self) -> None:
+        """The application has returned a file, and its place is free."""
+        self.sending: asyncio.Task[None] = self.runner.loop.create_task(self._send_file())
+
+    async def _send_file(self) -> None:
+        file = self.file
+        assert file is not None
+        try:
+            await self.transmit(file.part)
+        finally:
+            self.runner.return_to(file.place, self._close_file)
+
+    # Place
+
+    def _close_file(self) -> None:
+        """Close what `_send_file` has sent (place)."""
+        file = self.file
+        assert file is not None
+        self.place = file.place
+        try:
+            file.context.run(close_iterable, file.wrapper)
+        except BaseException as error:
+            self.note_failure(error)
+        self.place = None
+        self.runner.post(self._finish, None)
+
+    def handle(self) -> None:
+        """Run the application (place)."""
+        runner = self.runner
+        post = runner.post
+        self.place = runner.here()
+        try:
+            if self.abandoned or (self.disconnected and self.state is Response.BROKEN):
+                last = None  # nobody waits for the answer any more
+            else:
+                last = self._call()
+        except BaseException as error:  # sys.exit() in a view must not end the place
+            self.note_failure(error)
+            post(self._abandon)
+            last = None
+        self.place = None
+        if self.file is None:
+            post(self._finish, last)
+        else:
+            post(self._begin_file)
+
+    def _call(self) -> bytes | None:
+        """Call the application and send what it returns, but for the last piece (place).
+
+        Returns that; None if it has gone already, or is the loop's business.
+        """
+        result = self.app(self.environ(), self.start_response)
+        if isinstance(result, (list, tuple)):
+            return self.whole(result)
+        try:
+            if result.__class__ is FileWrapper:
+                part = result.part()
+                if part is not None:
+                    return self._leave_file(result, part)
+            return self._iterate(result)
+        finally:
+            if self.file is None:
+                close_iterable(result)
+
+    def _iterate(self, result: Iterable[bytes]) -> bytes | None:
+        last: bytes | None = b""
+        alone = self.is_alone(result)
+        for chunk in result:
+            if not chunk:
+                continue
+            part = self.part(chunk)
+            if last is not None and (alone or not self.room):
+                # Complete: the client need not wait for the end of the iteration, and for `close`.
+                self.room = 0
+                self._post(part, False)
+                last = None
+            elif part:
+                self.send(part)
+            if len(part) < len(chunk):
+                break
+        self.check_started()
+        return last
+
+    def _leave_file(self, wrapper: FileWrapper, part: FilePart) -> bytes | None:
+        """Return a small file's bytes; leave a large one to the loop, so that its client holds no place."""
+        self.check_started()
+        size = min(part.size, self.room)
+        if size <= SMALL:
+            return self.part(os.pread(part.descriptor, size, part.offset))
+        self.file = _LeftFile(wrapper, part, self.place, contextvars.copy_context())
+        return None
+
+    def send(self, data: bytes) -> None:
+        """Send body bytes (place). Waits while the client is slower than the application.
+
+        Raises `ClientDisconnectedError`.
+        """
+        if self.gate is None:
+            self.gate = self.runner.gate()
+        self._post(data, True)
+        self._wait(self._has_room)
+        if self.abandoned or (self.disconnected and self.state is Response.BROKEN):
+            raise ClientDisconnectedError("the client has disconnected")
+
+    def _post(self, data: bytes, more: bool) -> None:
+        self.head_gone = True
+        self.posted += len(data)
+        self.runner.post(self._deliver, data, more)
+
+    def hint(self, fields: list[tuple[bytes, bytes]]) -> None:
+        """Have a 103 response sent (place)."""
+        self.runner.post(self.send_hint, fields)
+
+    def next_chunk(self) -> bytes:
+        """More of the request's body, b"" at its end (place); raises `ClientDisconnectedError`."""
+        self._wait(self._has_body)
+        if not self.received and (self.disconnected or self.state is Response.BROKEN):
+            raise ClientDisconnectedError("the client disconnected before its request was complete")
+        # The loop's own data: have the loop hand it out.
+        taken: list[bytes] = []
+        self.runner.post(self._hand_out, taken)
+        self._wait(taken.__len__)
+        return taken[0]
+
+    def _hand_out(self, taken: list[bytes]) -> None:
+        taken.append(self.take_body())
+        self._notify()
+
+    def _wait(self, ready: Callable[[], Any]) -> None:
+        if not ready():
+            assert self.gate is not None
+            self.gate.wait_for(ready)
+
+    def _has_room(self) -> bool:
+        return (
+            self.abandoned
+            or self.state is Response.BROKEN
+            or (
+                self.posted - self.delivered <= self.runner.options.response_buffer
+                and (self.connection.writable or self.posted != self.delivered)
+            )
+        )
+
+    def _has_body(self) -> bool:
+        return self.received or self.buffered > 0 or self.disconnected or self.state is Response.BROKEN
