@@ -12,8 +12,10 @@ import asyncio
 import contextvars
 import io
 import logging
+import time
 from collections import deque
 from collections.abc import Callable, Iterator
+from math import inf
 from typing import Any, ClassVar, Final
 
 from aserve.adapters.errorlog import log_exception
@@ -134,8 +136,8 @@ class InlineExchange(WSGIExchange):
     def _take(self, piece: bytes | None) -> None:
         """Send a piece. The next one is asked for when the system has this one (PEP 3333, Buffering)."""
         if piece:
-            self.head_gone = True
             self.deliver(piece, True)
+            self.runner.hold()
             self.runner.loop.call_soon(self._go_on)
         else:
             self._end(piece)
@@ -210,18 +212,23 @@ class InlineExchange(WSGIExchange):
         if not isinstance(error, ClientDisconnectedError):
             log_exception(self.line(), error)
 
+    @property
+    def head_gone(self) -> bool:
+        """Whether body bytes have been sent."""
+        return self.state is not Response.WAITING and self.state is not Response.HELD
+
     def send(self, data: bytes) -> None:
         """Send body bytes. Nothing can wait here: they are held until the client takes them."""
         if self.state is Response.BROKEN:
             raise ClientDisconnectedError("the client has disconnected")
-        self.head_gone = True
         self.write(checked(data), True)
 
 
 class InlineRunner(Runner):
     """The loop's own thread.
 
-    busy: a request has its turn, or is about to get it.
+    busy: a request has its turn, or is about to get it. since: when it got it (monotonic seconds), if it
+    is more than one piece of work; inf otherwise.
     """
 
     exchange_class: ClassVar[type[WSGIExchange]] = InlineExchange
@@ -253,8 +260,13 @@ class InlineRunner(Runner):
             self.busy = True
             self.loop.call_soon(self._next)
 
+    def hold(self) -> None:
+        """Who has its turn keeps it for another piece of work."""
+        self.since = min(self.since, time.monotonic())
+
     def pass_on(self) -> None:
         """Who had its turn needs the place no more."""
+        self.since = inf
         if self._line:
             self.loop.call_soon(self._next)
         else:

@@ -23,7 +23,7 @@ class Spool:
     def write(self, data: bytes) -> None:
         """Add a piece; raises `OSError` of the file system."""
         if isinstance(self._file, io.BytesIO) and self._file.tell() + len(data) > self._memory:
-            held = self._file.getbuffer()
+            held = self._file.getvalue()
             self._file = tempfile.TemporaryFile(prefix="aserve-")  # noqa: SIM115 - `close` does it
             self._file.write(held)
         self._file.write(data)
@@ -34,7 +34,9 @@ class Spool:
         return self._file
 
     def close(self) -> None:
-        """Give memory or file back; what `rewind` has returned cannot be read any more."""
+        """Give a file back; what `rewind` has returned cannot be read any more."""
+        if isinstance(self._file, io.BytesIO):
+            return
         try:
             self._file.close()
         except OSError:  # what could not be written is not wanted any more

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import io
-import logging
 from collections.abc import Callable
+from time import monotonic
 from typing import Any, Final
 
 from aserve.adapters.errorlog import log_exception
 from aserve.adapters.runner import Gate, WaitingRunner
-from aserve.adapters.wsgi import WSGIExchange, checked
+from aserve.adapters.wsgi import WSGIExchange, checked, close_iterable
 from aserve.adapters.wsgi_input import StreamedBody
-from aserve.protocols.errors import ClientDisconnectedError, ResponseError
+from aserve.protocols.errors import ClientDisconnectedError
 from aserve.protocols.states import Response
 
-logger: Final = logging.getLogger("aserve")
+# Seconds after its request in which the end of what a client sends says nothing about what it reads.
+GIVING_UP: Final = 0.25
 
 
 class WaitingExchange(WSGIExchange):
@@ -24,21 +25,34 @@ class WaitingExchange(WSGIExchange):
     uploads hold no place. Methods marked "place" are called where the application runs, all others on
     the loop.
     posted, delivered: body bytes that the application gave to the loop, and that left for the client.
-    place: where the application is, None before it is anywhere. abandoned: nobody waits for what it
-    does any more.
+    queued, waited: since when it has waited for the application (monotonic seconds), and how long in the
+    end, -1 before that. place: where the application is, None before it is anywhere.
+    abandoned: nobody waits for what it does any more. sent: it has sent body bytes.
     """
 
-    __slots__ = ("abandoned", "delivered", "gate", "place", "posted", "submitted")
+    __slots__ = (
+        "abandoned",
+        "delivered",
+        "gate",
+        "place",
+        "posted",
+        "queued",
+        "sent",
+        "submitted",
+        "waited",
+    )
 
     runner: WaitingRunner
+    queued: float
 
     def begin(self) -> None:
         self.submitted = False
         self.abandoned = False
         self.place: Any = None
+        self.waited = -1.0
         self.posted = 0
         self.delivered = 0
-        self.head_gone = False
+        self.sent = False
         self.gate: Gate | None = None
         if self.received or self.buffered >= self.connection.group.options.body_buffer:
             self._submit()
@@ -56,10 +70,20 @@ class WaitingExchange(WSGIExchange):
             self._notify()
 
     def on_disconnect(self) -> None:
-        if self.submitted:
-            self._notify()
+        if not self.submitted:
+            self.leave()
+        elif self.waited < 0 and self._is_gone() and self.runner.queue.remove(self):
+            self.break_off()
+            self.leave()
         else:
-            self.connection.group.left(self)
+            self._notify()
+
+    def _is_gone(self) -> bool:
+        """Does the client want no answer any more? One that has half closed the connection may want one.
+
+        But who waits for long before that has given up.
+        """
+        return self.state is Response.BROKEN or monotonic() - self.queued > GIVING_UP
 
     def on_writable(self) -> None:
         self._notify()
@@ -81,12 +105,6 @@ class WaitingExchange(WSGIExchange):
             self.input = io.BufferedReader(StreamedBody(self), 65536)
         self.runner.submit(self)
 
-    def decline(self) -> None:
-        """Answer that there is no time for it, before the application has it."""
-        if self.state is Response.WAITING:
-            self.turn_away()
-        self.connection.group.left(self)
-
     def _notify(self) -> None:
         gate = self.gate
         if gate is not None:
@@ -95,16 +113,8 @@ class WaitingExchange(WSGIExchange):
     def _deliver(self, data: bytes, more: bool) -> None:
         """Write what the application has posted."""
         self.delivered += len(data)
-        if self.abandoned:
-            self._notify()
-            return
-        try:
-            self.write(data, more)
-        except ClientDisconnectedError:
-            pass
-        except ResponseError as error:
-            logger.error("%s: %s", error, self.line())
-            self.fail()
+        if not self.abandoned:
+            self.deliver(data, more)
         self._notify()
 
     def _abandon(self) -> None:
@@ -116,14 +126,34 @@ class WaitingExchange(WSGIExchange):
         """The application is done; `last` ends the response, if there is to be one."""
         if last is not None:
             self._deliver(last, False)
-        self.connection.group.left(self)
+        queue = self.runner.queue
+        queue.begun += 1
+        queue.waited += self.waited
+        self.leave()
+
+    def decline(self) -> None:
+        """Answer that there is no time for it."""
+        self.runner.queue.declined += 1
+        super().decline()
 
     # Place
+
+    @property
+    def head_gone(self) -> bool:
+        """Whether body bytes have been sent (place)."""
+        return self.sent
 
     def handle(self) -> None:
         """Run the application (place)."""
         runner = self.runner
         post = runner.post
+        shedding = runner.shedding
+        waited = monotonic() - self.queued
+        shedding.note(waited)
+        if waited > shedding.patience:
+            post(self.decline)
+            return
+        self.waited = waited
         self.place = runner.here()
         try:
             if self.abandoned or (self.disconnected and self.state is Response.BROKEN):
@@ -143,10 +173,9 @@ class WaitingExchange(WSGIExchange):
     def _call(self) -> bytes:
         """Call the application and send what it returns, but for the last piece (place)."""
         result = self.app(self.environ(), self.start_response)
+        if isinstance(result, (list, tuple)):
+            return self.whole(result)
         try:
-            if isinstance(result, (list, tuple)):
-                self.check_started()
-                return checked(result[0] if len(result) == 1 else b"".join(result))
             for chunk in result:
                 if chunk:
                     self.check_started()
@@ -154,9 +183,7 @@ class WaitingExchange(WSGIExchange):
             self.check_started()
             return b""
         finally:
-            close = getattr(result, "close", None)
-            if close is not None:
-                close()
+            close_iterable(result)
 
     def send(self, data: bytes) -> None:
         """Send body bytes (place). Waits while the client is slower than the application.
@@ -165,7 +192,7 @@ class WaitingExchange(WSGIExchange):
         """
         if self.gate is None:
             self.gate = self.runner.gate()
-        self.head_gone = True
+        self.sent = True
         self.posted += len(checked(data))
         self.runner.post(self._deliver, data, True)
         self._wait(self._has_room)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import io
+import logging
 from collections.abc import Callable, Iterable
 from types import TracebackType
-from typing import Any, Final
+from typing import IO, Any, Final
 
 from aserve.adapters import environ as environs
+from aserve.adapters.requestqueue import RequestQueue
 from aserve.adapters.runner import Runner
 from aserve.protocols.clock import REASONS
 from aserve.protocols.errors import ClientDisconnectedError, ResponseError
@@ -16,11 +18,15 @@ from aserve.protocols.group import ExchangeFactory
 from aserve.protocols.headers import CACHE_SIZE
 from aserve.protocols.states import Response
 
+logger: Final = logging.getLogger("aserve")
+
 ExcInfo = tuple[type[BaseException], BaseException, TracebackType]
 WSGIApp = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
-# Response header name, as the application gives it -> bytes.
-_NAMES: Final[dict[str, bytes]] = {}
+# Response header, as the application gives it -> bytes.
+_FIELDS: Final[dict[object, tuple[bytes, bytes]]] = {}
+# Characters of a value that is worth to be remembered.
+_LONGEST: Final = 256
 
 # "200 OK" -> the code, and the reason phrase if it is not the standard one.
 _STATUSES: Final[dict[str, tuple[int, bytes]]] = {}
@@ -29,18 +35,21 @@ _STATUSES: Final[dict[str, tuple[int, bytes]]] = {}
 class WSGIExchange(Exchange):
     """A call of a WSGI application; the classes that say how it is made derive from this.
 
-    Everything here may be called where the application runs.
+    What is not marked "on the loop" may be called where the application runs.
     app, adapter, runner: the same for all. input: `wsgi.input`, to be set before the call.
-    head_gone: body bytes have been sent, so another head would come too late.
     """
 
-    __slots__ = ("head_gone", "input")
+    __slots__ = ("input",)
 
     app: WSGIApp
     adapter: WSGIAdapter
     runner: Runner
-    input: io.BytesIO | io.BufferedReader
-    head_gone: bool
+    input: IO[bytes] | io.BufferedReader
+
+    @property
+    def head_gone(self) -> bool:
+        """Whether body bytes have been sent, so that another head would come too late."""
+        raise NotImplementedError
 
     def environ(self) -> dict[str, Any]:
         """The environ of this request."""
@@ -70,17 +79,52 @@ class WSGIExchange(Exchange):
                 raise ClientDisconnectedError("the client has disconnected")
             raise ResponseError("start_response was already called")
         code, reason = _STATUSES.get(status) or _status(status)
-        self.start(code, _fields(headers), reason)
+        known = _FIELDS.get
+        try:
+            fields = [known(field) or _field(field) for field in headers]
+        except TypeError:
+            fields = _unusual_fields(headers)
+        self.start(code, fields, reason)
         return self.send
 
     def send(self, data: bytes) -> None:
         """Send body bytes, also as `write` of `start_response`; raises `ClientDisconnectedError`."""
         raise NotImplementedError
 
+    def whole(self, result: list[bytes] | tuple[bytes, ...]) -> bytes:
+        """The body, if the application has returned it in one go; closes `result`."""
+        try:
+            self.check_started()
+            return checked(result[0] if len(result) == 1 else b"".join(result))
+        finally:
+            close_iterable(result)
+
     def check_started(self) -> None:
         """Raise `ResponseError` unless there has been a head; to be asked before the first body bytes."""
         if self.state is Response.WAITING:
             raise ResponseError("the application returned without calling start_response")
+
+    # On the loop
+
+    def deliver(self, data: bytes, more: bool) -> None:
+        """Write what the application has sent; it may send what HTTP does not allow."""
+        try:
+            self.write(data, more)
+        except ClientDisconnectedError:
+            pass
+        except ResponseError as error:
+            logger.error("%s: %s", error, self.line())
+            self.fail()
+
+    def decline(self) -> None:
+        """Answer that there is no time for it, before the application has it."""
+        if self.state is Response.WAITING:
+            self.turn_away()
+        self.leave()
+
+    def leave(self) -> None:
+        """The application has nothing more to do for it."""
+        self.connection.group.left(self)
 
 
 class WSGIAdapter:
@@ -116,6 +160,16 @@ class WSGIAdapter:
         """Give that place up."""
         self.runner.close()
 
+    @property
+    def held_since(self) -> float:
+        """Since when one request keeps all others from being worked on (monotonic seconds), else inf."""
+        return self.runner.since
+
+    @property
+    def queue(self) -> RequestQueue | None:
+        """The requests that wait for a place, if it has a queue."""
+        return self.runner.queue
+
     def describe(self) -> str:
         """The interface as the log names it."""
         return f"wsgi, {self.runner.describe()}"
@@ -126,6 +180,13 @@ class WSGIAdapter:
         environ["wsgi.multithread"] = self.runner.multithread
         connection.template = environ
         return environ
+
+
+def close_iterable(result: Any) -> None:
+    """Call the `close` of what an application has returned, if there is one."""
+    close = getattr(result, "close", None)
+    if close is not None:
+        close()
 
 
 def checked(data: object) -> bytes:
@@ -149,17 +210,23 @@ def _status(status: object) -> tuple[int, bytes]:
     raise ResponseError(f"invalid response status: {status!r}")
 
 
-def _fields(headers: list[tuple[str, str]]) -> list[tuple[bytes, bytes]]:
-    """The headers as bytes; raises `ResponseError` for what is no latin-1 string."""
+def _unusual_fields(headers: Any) -> list[tuple[bytes, bytes]]:
+    """What is no list of tuples may be one of other pairs; raises `ResponseError` otherwise."""
     try:
-        return [(_NAMES.get(name) or _name(name), value.encode("latin-1")) for name, value in headers]
+        return [_field(field) for field in headers]
+    except TypeError:
+        raise ResponseError(f"response headers are a list of pairs, not {headers!r}") from None
+
+
+def _field(field: Any) -> tuple[bytes, bytes]:
+    """A header as bytes (see `_FIELDS`); raises `ResponseError` if it is no pair of latin-1 strings."""
+    try:
+        name, value = field
+        encoded = name.encode("latin-1"), value.encode("latin-1")
     except (AttributeError, TypeError, ValueError):
-        raise ResponseError(f"response headers are pairs of latin-1 strings, not {headers!r}") from None
-
-
-def _name(name: str) -> bytes:
-    encoded = name.encode("latin-1")
-    if len(_NAMES) >= CACHE_SIZE:
-        _NAMES.clear()
-    _NAMES[name] = encoded
+        raise ResponseError(f"response headers are pairs of latin-1 strings, not {field!r}") from None
+    if len(value) <= _LONGEST and field.__class__ is tuple:
+        if len(_FIELDS) >= CACHE_SIZE:
+            _FIELDS.clear()
+        _FIELDS[field] = encoded
     return encoded

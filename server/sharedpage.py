@@ -18,7 +18,7 @@ _WIDTH: Final = 8
 # A slot fills a cache line, so that no two workers write to the same one.
 _SLOT_SIZE: Final = _FIELDS * _WIDTH
 
-_BEAT, _REQUESTS, _CONNECTIONS = range(3)
+_BEAT, _REQUESTS, _CONNECTIONS, _QUEUED, _QUEUE_BEGUN, _QUEUE_WAIT, _QUEUE_DECLINED = range(7)
 
 
 class PageFullError(RuntimeError):
@@ -70,6 +70,42 @@ class Slot:
     @connections.setter
     def connections(self, count: int) -> None:
         self._counters[self._base + _CONNECTIONS] = count
+
+    @property
+    def queued(self) -> int:
+        """Requests that wait for the application now (WSGI)."""
+        return self._counters[self._base + _QUEUED]
+
+    @queued.setter
+    def queued(self, count: int) -> None:
+        self._counters[self._base + _QUEUED] = count
+
+    @property
+    def queue_begun(self) -> int:
+        """Requests that have waited so far and were then worked on."""
+        return self._counters[self._base + _QUEUE_BEGUN]
+
+    @queue_begun.setter
+    def queue_begun(self, count: int) -> None:
+        self._counters[self._base + _QUEUE_BEGUN] = count
+
+    @property
+    def queue_wait(self) -> int:
+        """Microseconds that those have waited, in all."""
+        return self._counters[self._base + _QUEUE_WAIT]
+
+    @queue_wait.setter
+    def queue_wait(self, count: int) -> None:
+        self._counters[self._base + _QUEUE_WAIT] = count
+
+    @property
+    def queue_declined(self) -> int:
+        """Requests that were answered with 503 instead."""
+        return self._counters[self._base + _QUEUE_DECLINED]
+
+    @queue_declined.setter
+    def queue_declined(self, count: int) -> None:
+        self._counters[self._base + _QUEUE_DECLINED] = count
 
 
 class SharedPage:
