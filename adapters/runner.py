@@ -26,7 +26,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from math import inf
 from time import monotonic
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol, TypeVar
 
 from aserve.adapters.requestqueue import RequestQueue
 from aserve.adapters.shedding import Shedding
@@ -36,6 +36,9 @@ if TYPE_CHECKING:
     from aserve.adapters.wsgi import WSGIExchange
 
 T = TypeVar("T")
+
+DEFAULT_BUFFER: Final = 64 * 1024
+"""Bytes that transports hold before they ask for a pause, unless they are told otherwise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +56,7 @@ class RunnerOptions:
     queue_limit: int = 2048
     queue_timeout: float = 30.0
     queue_target: float | None = None
-    response_buffer: int = 65536
+    response_buffer: int = DEFAULT_BUFFER
 
 
 class Gate(Protocol):

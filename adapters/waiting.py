@@ -8,7 +8,7 @@ from time import monotonic
 from typing import Any, Final
 
 from aserve.adapters.errorlog import log_exception
-from aserve.adapters.runner import Gate, WaitingRunner
+from aserve.adapters.runner import DEFAULT_BUFFER, Gate, WaitingRunner
 from aserve.adapters.wsgi import WSGIExchange, checked, close_iterable
 from aserve.adapters.wsgi_input import StreamedBody
 from aserve.protocols.errors import ClientDisconnectedError
@@ -112,10 +112,19 @@ class WaitingExchange(WSGIExchange):
 
     def _deliver(self, data: bytes, more: bool) -> None:
         """Write what the application has posted."""
+        if more and not self.delivered:
+            self._set_limit()
         self.delivered += len(data)
         if not self.abandoned:
             self.deliver(data, more)
         self._notify()
+
+    def _set_limit(self) -> None:
+        """From here on as much may wait for the client as the options say."""
+        limit = self.runner.options.response_buffer
+        transport = self.connection.transport
+        if limit != DEFAULT_BUFFER and not transport.is_closing():
+            transport.set_write_buffer_limits(limit)
 
     def _abandon(self) -> None:
         """The application failed (posted by its place)."""
