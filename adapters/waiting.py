@@ -233,8 +233,8 @@ class WaitingExchange(WSGIExchange):
             self.abandoned
             or self.state is Response.BROKEN
             or (
-                self.posted - self.delivered <= self.runner.options.response_buffer
-                and (self.connection.writable or self.posted != self.delivered)
+                self.connection.writable
+                and self.posted - self.delivered <= self.runner.options.response_buffer
             )
         )
 

@@ -200,9 +200,12 @@ async def test_the_response_buffer_holds_back_the_thread() -> None:
                 before = served.app.given
                 await asyncio.sleep(0.2)
             given.append(before)
+            [connection] = served.group.connections
+            assert connection.transport.get_write_buffer_limits()[1] == size
             response = await client.read()
             assert len(response.body) == 4000 * 4096
-    assert given[1] - given[0] > 1000
+    small, large = (4096 * count for count in given)
+    assert small + (6 << 20) < large
 
 
 class Waiting:
