@@ -12,10 +12,11 @@ if TYPE_CHECKING:
     import asyncio
 
     from aserve.adapters.interfaces import Interface
+    from aserve.adapters.requestqueue import RequestQueue
     from aserve.adapters.runner import Runner, RunnerOptions
     from aserve.protocols.group import ExchangeFactory
 
-RUNNERS: Final = {"wsgi": "pool.ThreadPool"}
+RUNNERS: Final = {"wsgi": "pool.ThreadPool", "sync": "inline.InlineRunner"}
 """Where WSGI applications run, by the worker class that asks for it: module and class in this package."""
 
 
@@ -32,6 +33,14 @@ class Adapter(Protocol):
 
     def describe(self) -> str:
         """The interface as the log names it."""
+
+    @property
+    def held_since(self) -> float:
+        """Since when one request keeps all others from being worked on (monotonic seconds), else inf."""
+
+    @property
+    def queue(self) -> RequestQueue | None:
+        """The requests that wait for the application, if they do that in a queue."""
 
 
 def make_runner(

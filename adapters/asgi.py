@@ -7,6 +7,7 @@ import logging
 import sys
 from collections.abc import Awaitable, Callable, Coroutine
 from contextvars import Context
+from math import inf
 from typing import Any, Final
 from urllib.parse import unquote_to_bytes
 
@@ -220,6 +221,16 @@ class ASGIAdapter:
     async def shutdown(self) -> None:
         """Run the lifespan shutdown."""
         await self.lifespan.shutdown()
+
+    @property
+    def held_since(self) -> float:
+        """No request keeps the others from being worked on."""
+        return inf
+
+    @property
+    def queue(self) -> None:
+        """No request waits for the application."""
+        return None
 
     def describe(self) -> str:
         """The interface as the log names it."""

@@ -125,3 +125,7 @@ def _key(name: bytes) -> str:
             _KEYS.clear()
         _KEYS[name] = sys.intern(key)
     return key
+
+
+def _variable(name: bytes) -> str:
+    return "HTTP_" + name.decode("latin-1").upper().replace("-", "_")

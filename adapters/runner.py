@@ -24,9 +24,12 @@ import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
+from math import inf
+from time import monotonic
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol, TypeVar
 
 from aserve.adapters.requestqueue import RequestQueue
+from aserve.adapters.shedding import Shedding
 
 if TYPE_CHECKING:
     from aserve.adapters.waiting import WaitingExchange
@@ -34,20 +37,26 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+DEFAULT_BUFFER: Final = 64 * 1024
+"""Bytes that transports hold before they ask for a pause, unless they are told otherwise."""
+
 
 @dataclass(frozen=True, slots=True)
 class RunnerOptions:
     """The settings that places for applications use.
 
     threads: size of the pool. connections: requests at work at the same time in greenlets.
-    queue_limit: requests that may wait for a place, 0 for no limit. response_buffer: bytes of a
-    response that may wait for its client before the application has to.
+    queue_limit: requests that may wait for a place, 0 for no limit. queue_timeout, queue_target: for
+    how long, in seconds, see `Shedding`. response_buffer: bytes of a response that may wait for its
+    client before the application has to.
     """
 
     threads: int = 8
     connections: int = 1000
     queue_limit: int = 2048
-    response_buffer: int = 65536
+    queue_timeout: float = 30.0
+    queue_target: float | None = None
+    response_buffer: int = DEFAULT_BUFFER
 
 
 class Gate(Protocol):
@@ -66,7 +75,8 @@ class Runner(ABC):
     exchange_class: what goes with it. multithread: what `wsgi.multithread` says, whether the
     application may be called while it is at work. whole_bodies: a request's body is always complete
     before the application is called.
-    loop, options: as given.
+    loop, options: as given. since: the monotonic time in seconds since when one request has kept all
+    others from being worked on, inf if none does. queue: the requests that wait, None if none do.
     """
 
     exchange_class: ClassVar[type[WSGIExchange]]
@@ -76,6 +86,8 @@ class Runner(ABC):
     def __init__(self, loop: asyncio.AbstractEventLoop, options: RunnerOptions) -> None:
         self.loop = loop
         self.options = options
+        self.since = inf
+        self.queue: RequestQueue | None = None
 
     def load(self, loader: Callable[[], T]) -> T:
         """Return `loader()`, which imports the application: it is called where that has to happen."""
@@ -97,22 +109,42 @@ class Runner(ABC):
 class WaitingRunner(Runner):
     """A place where an application may wait.
 
-    queue: exchanges that are to be handled. Who has a place free takes one and has its `handle` called in
-    a context of its own; `handle` does not raise.
+    queue: exchanges that are to be handled; shedding: for how long they may wait. Who has a place free
+    takes one and has its `handle` called in a context of its own; `handle` does not raise.
     """
 
     exchange_class: ClassVar[type[WaitingExchange]]
+    queue: RequestQueue
 
     def __init__(self, loop: asyncio.AbstractEventLoop, options: RunnerOptions) -> None:
         super().__init__(loop, options)
-        self.queue = RequestQueue(options.queue_limit)
+        self.shedding = Shedding(options.queue_timeout, options.queue_target)
+        self.queue = RequestQueue(options.queue_limit, self.shedding)
+        self._watching = not self.shedding.needed  # there is nothing to be watched then
 
     def submit(self, exchange: WaitingExchange) -> None:
         """On the loop: have `exchange` handled when there is a place, or turn it away now."""
-        if self.queue.put(exchange):
-            self._wake()
-        else:
+        queue = self.queue
+        exchange.queued = monotonic()
+        if queue.limit and len(queue.waiting) >= queue.limit:
             exchange.decline()
+            return
+        queue.waiting.append(exchange)
+        self._wake()
+        if not self._watching:
+            self._watching = True
+            self.shedding.begin(exchange.queued)
+            self.loop.call_later(self.shedding.step, self._watch)
+
+    def _watch(self) -> None:
+        """Turn those away that have waited for too long."""
+        now = monotonic()
+        self.shedding.look(now, not self.queue)
+        for exchange in self.queue.expired(now):
+            exchange.decline()
+        self._watching = bool(self.queue) or self.shedding.overloaded
+        if self._watching:
+            self.loop.call_later(self.shedding.step, self._watch)
 
     @abstractmethod
     def _wake(self) -> None:

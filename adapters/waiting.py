@@ -5,17 +5,19 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import io
-import os
 from collections.abc import Callable, Iterable
-from typing import Any, NamedTuple
+from time import monotonic
+from typing import Any, Final, NamedTuple
 
-from aserve.adapters.runner import Gate, WaitingRunner
+from aserve.adapters.runner import DEFAULT_BUFFER, Gate, WaitingRunner
 from aserve.adapters.wsgi import WSGIExchange, close_iterable
 from aserve.adapters.wsgi_file import FilePart, FileWrapper
 from aserve.adapters.wsgi_input import StreamedBody
 from aserve.protocols.errors import ClientDisconnectedError
-from aserve.protocols.filebody import SMALL
 from aserve.protocols.states import Response
+
+# Seconds after its request in which the end of what a client sends says nothing about what it reads.
+GIVING_UP: Final = 0.25
 
 
 class _LeftFile(NamedTuple):
@@ -34,21 +36,37 @@ class WaitingExchange(WSGIExchange):
     uploads hold no place. Methods marked "place" are called where the application runs, all others on
     the loop.
     posted, delivered: body bytes that the application gave to the loop, and that left for the client.
-    place: where the application is, None before it is anywhere. abandoned: nobody waits for what it
-    does any more. file, sending: what the application has left to the loop, and the task that sends it.
+    queued, waited: since when it has waited for the application (monotonic seconds), and how long in the
+    end, -1 before that. place: where the application is, None before it is anywhere.
+    abandoned: nobody waits for what it does any more. sent: it has sent body bytes.
+    file, sending: what the application has left to the loop, and the task that sends it.
     """
 
-    __slots__ = ("abandoned", "delivered", "file", "gate", "place", "posted", "sending", "submitted")
+    __slots__ = (
+        "abandoned",
+        "delivered",
+        "file",
+        "gate",
+        "place",
+        "posted",
+        "queued",
+        "sending",
+        "sent",
+        "submitted",
+        "waited",
+    )
 
     runner: WaitingRunner
+    queued: float
 
     def begin(self) -> None:
         self.submitted = False
         self.abandoned = False
         self.place: Any = None
+        self.waited = -1.0
         self.posted = 0
         self.delivered = 0
-        self.head_gone = False
+        self.sent = False
         self.gate: Gate | None = None
         self.file: _LeftFile | None = None
         if self.received or self.buffered >= self.connection.group.options.body_buffer:
@@ -67,10 +85,20 @@ class WaitingExchange(WSGIExchange):
             self._notify()
 
     def on_disconnect(self) -> None:
-        if self.submitted:
-            self._notify()
-        else:
+        if not self.submitted:
             self.leave()
+        elif self.waited < 0 and self._is_gone() and self.runner.queue.remove(self):
+            self.break_off()
+            self.leave()
+        else:
+            self._notify()
+
+    def _is_gone(self) -> bool:
+        """Does the client want no answer any more? One that has half closed the connection may want one.
+
+        But who waits for long before that has given up.
+        """
+        return self.state is Response.BROKEN or monotonic() - self.queued > GIVING_UP
 
     def on_writable(self) -> None:
         self._notify()
@@ -99,10 +127,19 @@ class WaitingExchange(WSGIExchange):
 
     def _deliver(self, data: bytes, more: bool) -> None:
         """Write what the application has posted."""
+        if more and not self.delivered:
+            self._set_limit()
         self.delivered += len(data)
         if not self.abandoned:
             self.deliver(data, more)
         self._notify()
+
+    def _set_limit(self) -> None:
+        """From here on as much may wait for the client as the options say."""
+        limit = self.runner.options.response_buffer
+        transport = self.connection.transport
+        if limit != DEFAULT_BUFFER and not transport.is_closing():
+            transport.set_write_buffer_limits(limit)
 
     def _abandon(self) -> None:
         """The application failed (posted by its place)."""
@@ -113,6 +150,9 @@ class WaitingExchange(WSGIExchange):
         """The application is done; `last` ends the response, if there is to be one."""
         if last is not None:
             self._deliver(last, False)
+        queue = self.runner.queue
+        queue.begun += 1
+        queue.waited += self.waited
         self.leave()
 
     def _begin_file(self) -> None:
@@ -127,7 +167,17 @@ class WaitingExchange(WSGIExchange):
         finally:
             self.runner.return_to(file.place, self._close_file)
 
+    def decline(self) -> None:
+        """Answer that there is no time for it."""
+        self.runner.queue.declined += 1
+        super().decline()
+
     # Place
+
+    @property
+    def head_gone(self) -> bool:
+        """Whether body bytes have been sent (place)."""
+        return self.sent
 
     def _close_file(self) -> None:
         """Close what `_send_file` has sent (place)."""
@@ -145,6 +195,13 @@ class WaitingExchange(WSGIExchange):
         """Run the application (place)."""
         runner = self.runner
         post = runner.post
+        shedding = runner.shedding
+        waited = monotonic() - self.queued
+        shedding.note(waited)
+        if waited > shedding.patience:
+            post(self.decline)
+            return
+        self.waited = waited
         self.place = runner.here()
         try:
             if self.abandoned or (self.disconnected and self.state is Response.BROKEN):
@@ -200,12 +257,10 @@ class WaitingExchange(WSGIExchange):
 
     def _leave_file(self, wrapper: FileWrapper, part: FilePart) -> bytes | None:
         """Return a small file's bytes; leave a large one to the loop, so that its client holds no place."""
-        self.check_started()
-        size = min(part.size, self.room)
-        if size <= SMALL:
-            return self.part(os.pread(part.descriptor, size, part.offset))
-        self.file = _LeftFile(wrapper, part, self.place, contextvars.copy_context())
-        return None
+        data = self.small_file(part)
+        if data is None:
+            self.file = _LeftFile(wrapper, part, self.place, contextvars.copy_context())
+        return data
 
     def send(self, data: bytes) -> None:
         """Send body bytes (place). Waits while the client is slower than the application.
@@ -220,7 +275,7 @@ class WaitingExchange(WSGIExchange):
             raise ClientDisconnectedError("the client has disconnected")
 
     def _post(self, data: bytes, more: bool) -> None:
-        self.head_gone = True
+        self.sent = True
         self.posted += len(data)
         self.runner.post(self._deliver, data, more)
 
@@ -253,8 +308,8 @@ class WaitingExchange(WSGIExchange):
             self.abandoned
             or self.state is Response.BROKEN
             or (
-                self.posted - self.delivered <= self.runner.options.response_buffer
-                and (self.connection.writable or self.posted != self.delivered)
+                self.connection.writable
+                and self.posted - self.delivered <= self.runner.options.response_buffer
             )
         )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import logging
+import os
 import re
 import sys
 from collections.abc import Callable, Iterable
@@ -12,11 +13,13 @@ from typing import IO, Any, Final
 
 from aserve.adapters import environ as environs
 from aserve.adapters.errorlog import comes_of, log_exception
+from aserve.adapters.requestqueue import RequestQueue
 from aserve.adapters.runner import Runner
 from aserve.adapters.wsgi_file import FilePart
 from aserve.protocols.clock import REASONS
 from aserve.protocols.errors import ClientDisconnectedError, ResponseError
 from aserve.protocols.extended import ExtendedExchange
+from aserve.protocols.filebody import SMALL
 from aserve.protocols.group import ExchangeFactory
 from aserve.protocols.headers import CACHE_SIZE
 from aserve.protocols.response import interim_lines
@@ -27,8 +30,10 @@ logger: Final = logging.getLogger("aserve")
 ExcInfo = tuple[type[BaseException], BaseException, TracebackType]
 WSGIApp = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
-# Response header name, as the application gives it -> bytes.
-_NAMES: Final[dict[str, bytes]] = {}
+# Response header, as the application gives it -> bytes.
+_FIELDS: Final[dict[object, tuple[bytes, bytes]]] = {}
+# Characters of a value that is worth to be remembered.
+_LONGEST: Final = 256
 
 _STATUS: Final = re.compile(r"([0-9]{3})(?: ([\t\x20-\x7e\x80-\xff]*))?")
 
@@ -41,19 +46,23 @@ class WSGIExchange(ExtendedExchange):
 
     What is not marked "on the loop" may be called where the application runs.
     app, adapter, runner: the same for all. input: `wsgi.input`, to be set before the call.
-    head_gone: body bytes have been sent, so another head would come too late. started_once: the
-    application has called `start_response`. room: bytes that its content-length leaves for the body.
+    started_once: the application has called `start_response`. room: bytes that its content-length leaves
+    for the body.
     """
 
-    __slots__ = ("head_gone", "input", "room", "started_once")
+    __slots__ = ("input", "room", "started_once")
 
     app: WSGIApp
     adapter: WSGIAdapter
     runner: Runner
     input: IO[bytes] | io.BufferedReader
-    head_gone: bool
     started_once: bool
     room: int
+
+    @property
+    def head_gone(self) -> bool:
+        """Whether body bytes have been sent, so that another head would come too late."""
+        raise NotImplementedError
 
     def environ(self) -> dict[str, Any]:
         """The environ for the one call of the application."""
@@ -88,7 +97,12 @@ class WSGIExchange(ExtendedExchange):
             raise ResponseError("start_response was already called")
         self.started_once = True
         code, reason = _STATUSES.get(status) or _status(status)
-        self.start(code, _fields(headers), reason)
+        known = _FIELDS.get
+        try:
+            fields = [known(field) or _field(field) for field in headers]
+        except TypeError:
+            fields = _unusual_fields(headers)
+        self.start(code, fields, reason)
         self.room = self.remaining if self.remaining >= 0 else sys.maxsize
         return self.write_part
 
@@ -154,6 +168,14 @@ class WSGIExchange(ExtendedExchange):
             return self.part(result[0] if len(result) == 1 else b"".join(result))
         finally:
             close_iterable(result)
+
+    def small_file(self, part: FilePart) -> bytes | None:
+        """The bytes of a part of a file, if it is small: a large one is for `transmit`."""
+        self.check_started()
+        size = min(part.size, self.room)
+        if size > SMALL:
+            return None
+        return self.part(os.pread(part.descriptor, size, part.offset))
 
     def check_started(self) -> None:
         """Raise `ResponseError` unless there has been a head."""
@@ -244,6 +266,16 @@ class WSGIAdapter:
         """Give that place up."""
         self.runner.close()
 
+    @property
+    def held_since(self) -> float:
+        """Since when one request keeps all others from being worked on (monotonic seconds), else inf."""
+        return self.runner.since
+
+    @property
+    def queue(self) -> RequestQueue | None:
+        """The requests that wait for a place, if it has a queue."""
+        return self.runner.queue
+
     def describe(self) -> str:
         """The interface as the log names it."""
         return f"wsgi, {self.runner.describe()}"
@@ -280,21 +312,27 @@ def _status(status: object) -> tuple[int, bytes]:
     return _STATUSES[match[0]]
 
 
-def _fields(headers: list[tuple[str, str]]) -> list[tuple[bytes, bytes]]:
-    """The headers as bytes; raises `ResponseError` for what is no latin-1 string."""
+def _unusual_fields(headers: Any) -> list[tuple[bytes, bytes]]:
+    """What is no list of tuples may be one of other pairs; raises `ResponseError` otherwise."""
     try:
-        return [(_NAMES.get(name) or _name(name), value.encode("latin-1")) for name, value in headers]
+        return [_field(field) for field in headers]
+    except TypeError:
+        raise ResponseError(f"response headers are a list of pairs, not {headers!r}") from None
+
+
+def _field(field: Any) -> tuple[bytes, bytes]:
+    """A header as bytes (see `_FIELDS`); raises `ResponseError` if it is no pair of latin-1 strings."""
+    try:
+        name, value = field
+        encoded = name.encode("latin-1"), value.encode("latin-1")
     except (AttributeError, TypeError, ValueError):
-        raise ResponseError(f"response headers are pairs of latin-1 strings, not {headers!r}") from None
+        raise ResponseError(f"response headers are pairs of latin-1 strings, not {field!r}") from None
+    if len(value) <= _LONGEST and field.__class__ is tuple:
+        if len(_FIELDS) >= CACHE_SIZE:
+            _FIELDS.clear()
+        _FIELDS[field] = encoded
+    return encoded
 
 
 def _latin_1(text: str | bytes) -> bytes:
     return text if isinstance(text, bytes) else str.encode(text, "latin-1")
-
-
-def _name(name: str) -> bytes:
-    encoded = name.encode("latin-1")
-    if len(_NAMES) >= CACHE_SIZE:
-        _NAMES.clear()
-    _NAMES[name] = encoded
-    return encoded

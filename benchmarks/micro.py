@@ -30,7 +30,7 @@ from benchmarks.environment import CHECKOUT, DEFAULT_FOLDER, Environment, find_p
 from benchmarks.launchers.limit_probe import ConstantAnswer
 from benchmarks.scenarios import UPLOAD
 
-Kind = Literal["limit", "asgi", "wsgi"]
+Kind = Literal["limit", "asgi", "wsgi", "sync"]
 
 SMALL = b"GET / HTTP/1.1\r\nHost: 127.0.0.1:8000\r\n\r\n"
 BROWSER = (
@@ -69,7 +69,7 @@ CASES: tuple[Case, ...] = (
     Case("limit", "httptools", "browser"),
     *(
         Case(kind, http, request)
-        for kind in ("asgi", "wsgi")
+        for kind in ("asgi", "wsgi", "sync")
         for http in ("httptools", "h11")
         for request in REQUESTS
     ),

@@ -19,10 +19,9 @@ class Clock:
 
     now: the loop's time in seconds at the last tick. prefixes: status -> status line with the
     default headers, without the last line end; ask `prefix` for one that may be missing.
-    lines: the number of line ends in such a prefix.
     """
 
-    __slots__ = ("_date", "_defaults", "_fixed", "_loop", "lines", "now", "prefixes")
+    __slots__ = ("_date", "_defaults", "_fixed", "_loop", "now", "prefixes")
 
     def __init__(
         self,
@@ -39,7 +38,6 @@ class Clock:
         if server is not None and b"server" not in given:
             self._fixed.insert(0, (b"server", b"\r\nserver: " + server))
         self._date = date and b"date" not in given
-        self.lines = len(self._fixed) + self._date
         self.prefixes: dict[int, bytes] = {}
         self._defaults = b""
         self.now = 0.0
@@ -65,13 +63,13 @@ class Clock:
             line = self.prefixes[status] = status_line(status) + self._defaults
         return line
 
-    def prefix_without(self, status: int, replaced: frozenset[bytes], reason: bytes) -> tuple[bytes, int]:
-        """A prefix of one's own, and how many default headers it leaves out.
+    def prefix_without(self, status: int, replaced: frozenset[bytes], reason: bytes) -> bytes:
+        """A prefix of one's own.
 
-        replaced: the names of those. reason: the reason phrase, b"" for the standard one.
+        replaced: the names of the default headers that it leaves out. reason: the reason phrase,
+        b"" for the standard one.
         """
-        kept = self.defaults(without=replaced)
-        return status_line(status, reason) + kept, self.lines - kept.count(b"\n")
+        return status_line(status, reason) + self.defaults(without=replaced)
 
 
 def status_line(status: int, reason: bytes = b"") -> bytes:

@@ -12,19 +12,16 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
 
 from aserve.protocols.errors import ClientDisconnectedError, ResponseError
-from aserve.protocols.headers import RESPONSE_NAMES
+from aserve.protocols.fieldlines import LINES, as_tuples, field_line
 from aserve.protocols.incoming import Incoming
 from aserve.protocols.policy import Framing
 from aserve.protocols.response import (
-    CONTROLS,
     NO_LENGTH,
     TRAILING,
     WITHOUT_BODY,
     bodiless_end,
-    explain,
     persistence_field,
     replace_prefix,
-    special_field,
     valid_status,
 )
 from aserve.protocols.states import Persistence, Response
@@ -161,30 +158,19 @@ class Exchange(Incoming):
         self.replaced = _NONE
         self.closing = False
         parts = [clock.prefixes.get(status) or clock.prefix(valid_status(status))]
-        append = parts.append
-        lines = clock.lines
         try:
             if headers.__class__ is not list:
                 headers = list(headers)  # an iterator would be of use only once
-            for name, value in headers:
-                prefix = RESPONSE_NAMES.get(name)
-                if prefix is None:
-                    line = special_field(self, name, value, status)
-                    if line is None:
-                        continue
-                    append(line)
-                else:
-                    append(prefix)
-                    append(value)
-                lines += 1
-            if self.replaced or reason:
-                lines += replace_prefix(self, parts, status, reason)
-            head = b"".join(parts)
+            for field in headers:
+                line = LINES.get(field) or field_line(self, field, status)
+                if line is not None:
+                    parts.append(line)
         except (TypeError, ValueError, AttributeError):
-            raise explain(headers) from None
-        if len(head) - len(head.translate(None, CONTROLS)) != 2 * lines:
-            raise explain(headers)
-        self.head = head
+            self.start(status, as_tuples(headers), reason)  # pairs need not be tuples
+            return
+        if self.replaced or reason:
+            replace_prefix(self, parts, status, reason)
+        self.head = b"".join(parts)
         self.status = status
         self.bodiless = status in WITHOUT_BODY or (
             self.method in _BODILESS_METHODS and (self.method == "HEAD" or status < 300)

@@ -110,18 +110,18 @@ def valid_status(status: object) -> int:
     return status
 
 
-def replace_prefix(exchange: Exchange, parts: list[bytes], status: int, reason: bytes) -> int:
+def replace_prefix(exchange: Exchange, parts: list[bytes], status: int, reason: bytes) -> None:
     """Exchange default headers and the reason phrase for the application's own.
 
     parts: the pieces of the head, of which the first is replaced. reason: the reason phrase if it
-    is not the standard one. Returns how many lines more there are than before.
+    is not the standard one. Raises `ResponseError` for one that cannot be sent (RFC 9112 §4).
     """
+    if reason.translate(None, CONTROLS) != reason:
+        raise ResponseError(f"invalid reason phrase: {reason!r}")
     replaced = exchange.replaced
-    parts[0], dropped = exchange.connection.group.clock.prefix_without(status, replaced, reason)
-    if b"upgrade" not in replaced:
-        return -dropped
-    parts.append(b"\r\nconnection: upgrade")  # they only go together (RFC 9110 §7.8)
-    return 1 - dropped
+    parts[0] = exchange.connection.group.clock.prefix_without(status, replaced, reason)
+    if b"upgrade" in replaced:
+        parts.append(b"\r\nconnection: upgrade")  # they only go together (RFC 9110 §7.8)
 
 
 def persistence_field(exchange: Exchange, *, whole: bool = False) -> bytes:

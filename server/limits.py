@@ -56,6 +56,16 @@ class ClientSettings:
         help="How long a client may take nothing of a response that is there for it; 0: for ever.",
     )
 
+    response_buffer: int = option(
+        "--response-buffer",
+        section="Slow clients",
+        metavar="BYTES",
+        parse=validators.positive_size,
+        default=65536,
+        help="How much of a response that a WSGI application yields piece by piece may wait for its client "
+        "before the application's thread has to wait as well; 256K, 1M and the like can be written.",
+    )
+
     limit_request_line: int = option(
         "--limit-request-line",
         section="Limits",
@@ -112,6 +122,34 @@ class ClientSettings:
         elsewhere=("--backpressure",),
         help="How many requests a worker has at work at the same time; those above it are answered with "
         "503 and Retry-After. Idle connections do not count. 0: no limit.",
+    )
+    queue_limit: int = option(
+        "--queue-limit",
+        section="Limits",
+        metavar="N",
+        parse=validators.integer(0),
+        default=2048,
+        help="How many requests may wait in a worker for a thread, or whatever else runs a WSGI application; "
+        "those above it are answered with 503 and Retry-After. 0: any number.",
+    )
+    queue_timeout: float = option(
+        "--queue-timeout",
+        section="Limits",
+        metavar="SECONDS",
+        parse=validators.seconds,
+        default=30.0,
+        default_text="30",
+        help="How long a request may wait for that; one that has waited longer is answered with 503 and "
+        "Retry-After and not worked on. 0: for ever.",
+    )
+    queue_target: float | None = option(
+        "--queue-target",
+        section="Limits",
+        metavar="SECONDS",
+        parse=validators.seconds,
+        default_text="a tenth of --queue-timeout",
+        help="What the wait may become under overload: while every request of the last five such times had "
+        "to wait longer, those that have waited twice as long are answered with 503. 0: no shedding.",
     )
     worker_connections: int = option(
         "--worker-connections",

@@ -229,8 +229,16 @@ class Service:
             await anyio.sleep(interval)
 
     def _show_life(self) -> None:
+        # A request that keeps all others waiting shows no life, even if the loop itself has its turns.
+        now = min(time.monotonic(), self._adapter.held_since)
         # Not over a promise, which lies in the future
-        self._slot.beat = max(self._slot.beat, time.monotonic())
+        self._slot.beat = max(self._slot.beat, now)
+        queue = self._adapter.queue
+        if queue is not None:
+            self._slot.queued = len(queue)
+            self._slot.queue_begun = queue.begun
+            self._slot.queue_wait = round(1e6 * queue.waited)
+            self._slot.queue_declined = queue.declined
         if self._group is not None:
             self._slot.requests = self._group.requests
 

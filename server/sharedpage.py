@@ -14,12 +14,13 @@ from typing import Final, NamedTuple
 SLOT_COUNT: Final = 16_384
 """Slots in a page: more than there can be children. Memory is only used for what is touched."""
 
-_FIELDS: Final = 8
+_FIELDS: Final = 16
 _WIDTH: Final = 8
-# A slot fills a cache line, so that no two workers write to the same one.
+# A slot fills cache lines, so that no two workers write to the same one.
 _SLOT_SIZE: Final = _FIELDS * _WIDTH
 
 _BEAT, _REQUESTS, _CONNECTIONS, _LOAD, _TAKEN = range(5)
+_QUEUED, _QUEUE_BEGUN, _QUEUE_WAIT, _QUEUE_DECLINED = range(5, 9)
 
 # Before the first slot: how many slots have ever been in use, which is how far a reader has to look.
 _USED = 0
@@ -114,6 +115,42 @@ class Slot:
 
     def _column(self, field: int) -> slice:
         return slice(_FIELDS + field, (1 + self._counters[_USED]) * _FIELDS, _FIELDS)
+
+    @property
+    def queued(self) -> int:
+        """Requests that wait for the application now (WSGI)."""
+        return self._counters[self._base + _QUEUED]
+
+    @queued.setter
+    def queued(self, count: int) -> None:
+        self._counters[self._base + _QUEUED] = count
+
+    @property
+    def queue_begun(self) -> int:
+        """Requests that have waited so far and were then worked on."""
+        return self._counters[self._base + _QUEUE_BEGUN]
+
+    @queue_begun.setter
+    def queue_begun(self, count: int) -> None:
+        self._counters[self._base + _QUEUE_BEGUN] = count
+
+    @property
+    def queue_wait(self) -> int:
+        """Microseconds that those have waited, in all."""
+        return self._counters[self._base + _QUEUE_WAIT]
+
+    @queue_wait.setter
+    def queue_wait(self, count: int) -> None:
+        self._counters[self._base + _QUEUE_WAIT] = count
+
+    @property
+    def queue_declined(self) -> int:
+        """Requests that were answered with 503 instead."""
+        return self._counters[self._base + _QUEUE_DECLINED]
+
+    @queue_declined.setter
+    def queue_declined(self, count: int) -> None:
+        self._counters[self._base + _QUEUE_DECLINED] = count
 
 
 class SharedPage:

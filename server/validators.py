@@ -83,6 +83,14 @@ def size(value: object) -> int:
     return int(digits) * unit
 
 
+def positive_size(value: object) -> int:
+    """Take such a number of bytes, one at least."""
+    number = size(value)
+    if not number:
+        raise ValueError(f"{value!r} is too small: write at least 1")
+    return number
+
+
 def seconds(value: object) -> float:
     """Take a time in seconds, 0 or more."""
     try:

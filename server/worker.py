@@ -172,7 +172,14 @@ class Worker:
 
 def runner_options(settings: Settings) -> RunnerOptions:
     """Return what the place of a WSGI application needs to know of the settings."""
-    return RunnerOptions(threads=settings.threads)
+    return RunnerOptions(
+        threads=settings.threads,
+        connections=settings.worker_connections or 1000,
+        queue_limit=settings.queue_limit,
+        queue_timeout=settings.queue_timeout,
+        queue_target=settings.queue_target,
+        response_buffer=settings.response_buffer,
+    )
 
 
 def warm_up(settings: Settings) -> None:
@@ -190,6 +197,8 @@ def warm_up(settings: Settings) -> None:
         names.append("aserve.adapters.asgi")
     if settings.worker_class in ("auto", "wsgi"):
         names.append("aserve.adapters.pool")
+    if settings.worker_class == "sync":
+        names.append("aserve.adapters.inline")
     for name in names:
         with contextlib.suppress(ImportError):  # to be reported by who needs it
             importlib.import_module(name)

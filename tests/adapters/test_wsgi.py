@@ -493,4 +493,4 @@ async def test_an_unfinished_line_is_not_lost(caplog: pytest.LogCaptureFixture) 
         for number in range(2):
             await client.ask(request(target=f"/{number}"))
         await until(lambda: len(caplog.messages) == 2)
-    assert caplog.messages == [f"wsgi.errors: /{number} has no line end \udcff" for number in range(2)]
+    assert caplog.messages == [f"/{number} has no line end \udcff" for number in range(2)]

@@ -20,11 +20,12 @@ pytestmark = pytest.mark.parametrize("flavour", ALL_FLAVOURS, ids=str, indirect=
 LINES = b"first line\n" + b"second, longer line\n" * 3 + b"\n" + b"x" * 3_000 + b"\nno newline"
 
 
-@pytest.fixture(params=["application", "validated"])
+@pytest.fixture(params=["application wsgi", "validated wsgi", "validated sync"])
 async def site(request: pytest.FixtureRequest, pool: ServerPool, flavour: Flavour) -> AsyncIterator[Site]:
-    """The application as it is, and inside wsgiref.validate.validator."""
+    """The application as it is, and inside wsgiref.validate.validator; in threads, and inline."""
+    name, worker_class = request.param.split()
     # A function that takes *args does not tell its interface.
-    async with Site(pool.get(f"wsgi_app:{request.param}", flavour, "-k", "wsgi")) as opened:
+    async with Site(pool.get(f"wsgi_app:{name}", flavour, "-k", worker_class)) as opened:
         yield opened
 
 

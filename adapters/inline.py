@@ -1,0 +1,320 @@
+"""WSGI applications on the loop's own thread: one call at a time, and nothing to hand over.
+
+While an application computes, the loop stands still, so it never waits for a client in a call: the body
+is complete before it, and what it returns is asked for the next piece when the one before has left.
+Until the last piece no other request has its turn, unless the client does not take what there is:
+then others go on meanwhile.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import io
+import logging
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from math import inf
+from typing import Any, ClassVar, Final
+
+from aserve.adapters.runner import Runner, RunnerOptions
+from aserve.adapters.spool import Spool
+from aserve.adapters.wsgi import WSGIExchange, close_iterable
+from aserve.adapters.wsgi_file import FilePart, FileWrapper
+from aserve.protocols.errors import ClientDisconnectedError
+from aserve.protocols.states import Response
+
+logger: Final = logging.getLogger("aserve")
+
+# For the time of a call there is no running loop: frameworks refuse to run synchronous code beside
+# one, and asyncio.run() would.
+_set_running_loop = asyncio._set_running_loop
+_Context = contextvars.Context
+
+
+class InlineExchange(WSGIExchange):
+    """An exchange whose application is called on the loop.
+
+    spool: the body, if it did not come with the head. context: what the application runs in.
+    result, iterator: what it has returned, as long as that is not used up. alone: that is one piece.
+    file, sending: a file that it has returned, and the task that sends it. resting: no piece is asked
+    for until the client has taken what there is.
+    """
+
+    __slots__ = ("alone", "context", "file", "iterator", "resting", "result", "sending", "spool")
+
+    runner: InlineRunner
+    context: contextvars.Context
+    result: Any
+    iterator: Iterator[bytes] | None
+    alone: bool
+    resting: bool
+    spool: Spool | None
+
+    def begin(self) -> None:
+        self.resting = False
+        self.spool = None
+        self.iterator = None
+        self.file: FilePart | None = None
+        if self.received:
+            self.input = io.BytesIO(self.take_body())
+            if self.runner.busy:
+                self.runner.line_up(self)
+            else:
+                self.runner.busy = True
+                self._start()
+        else:
+            # One of the ways that PEP 3333 allows: ask for the body at once.
+            self.send_continue()
+            self.on_body()
+
+    def on_body(self) -> None:
+        spool = self.spool
+        if spool is None:
+            spool = self.spool = Spool(self.connection.group.options.body_buffer)
+        try:
+            spool.write(self.take_body())
+            if self.received:
+                self.input = spool.rewind()
+                self.runner.line_up(self)
+        except OSError as error:
+            logger.error("a request's body cannot be kept: %s: %s", error, self.line())
+            self.fail()
+            self.leave()
+
+    def on_disconnect(self) -> None:
+        if not self.received:
+            self.leave()  # it has not been with the runner
+        elif self.state is Response.BROKEN:
+            self.on_writable()
+
+    def on_writable(self) -> None:
+        if self.resting:
+            self.resting = False
+            self.runner.line_up(self)
+
+    def cancel(self) -> None:
+        """Nobody wants what is still to come: see to it that the iterable is closed."""
+        self.on_writable()
+
+    # The application
+
+    def turn(self) -> None:
+        """No other request is at work: begin, or go on."""
+        if self.iterator is not None:
+            self._go_on()
+        elif self.state is Response.WAITING:
+            self._start()
+        else:
+            self.leave()  # the client has gone while it was in line
+            self.runner.pass_on()
+
+    def _start(self) -> None:
+        runner = self.runner
+        context = _Context()
+        _set_running_loop(None)
+        try:
+            body = context.run(self._call)
+        finally:
+            _set_running_loop(runner.loop)
+        if self.iterator is None:
+            self._end(body)
+        elif self.file is None:
+            self.context = context
+            self._take(body)
+        else:
+            self.context = context
+            self.sending = runner.loop.create_task(self._send_file(self.file))
+            runner.pass_on()
+
+    async def _send_file(self, file: FilePart) -> None:
+        """Send a file beside other requests, and line up again to close it."""
+        try:
+            await self.transmit(file)
+        finally:
+            self.runner.line_up(self)
+
+    def _go_on(self) -> None:
+        """Ask for the next piece, if there is somebody to take it."""
+        connection = self.connection
+        if self.state is not Response.BODY or connection.transport.is_closing():
+            self._run(self._close)
+            self._end(None)
+        elif connection.writable:
+            self._take(self._run(self._pull))
+        else:
+            self.resting = True
+            self.runner.pass_on()
+
+    def _take(self, piece: bytes | None) -> None:
+        """Send a piece. The next one is asked for when the system has this one (PEP 3333, Buffering)."""
+        if piece:
+            self.deliver(piece, True)
+            self.runner.hold()
+            self.runner.loop.call_soon(self._go_on)
+        else:
+            self._end(piece)
+
+    def _end(self, body: bytes | None) -> None:
+        """The application is done; `body` ends the response, if it is to end well."""
+        if body is not None:
+            self.deliver(body, False)
+        elif self.state is not Response.BROKEN and self.state is not Response.DONE:
+            self.fail()
+        self.leave()
+        self.runner.pass_on()
+
+    def leave(self) -> None:
+        """The application has nothing more to do for it."""
+        if self.spool is not None:
+            self.spool.close()
+        super().leave()
+
+    def _run(self, step: Callable[[], bytes | None]) -> bytes | None:
+        _set_running_loop(None)
+        try:
+            return self.context.run(step)
+        finally:
+            _set_running_loop(self.runner.loop)
+
+    # In the application's context: nothing is raised there
+
+    def _call(self) -> bytes | None:
+        """Call the application; returns its whole body, or the first piece as `_pull` does."""
+        try:
+            result = self.app(self.environ(), self.start_response)
+            if isinstance(result, (list, tuple)):
+                return self.whole(result)
+            self.result = result
+            if result.__class__ is FileWrapper and (part := result.part()) is not None:
+                return self._leave_file(part)
+            try:
+                self.iterator = iter(result)
+                self.alone = self.is_alone(result)
+            except BaseException:
+                close_iterable(result)
+                raise
+        except BaseException as error:  # sys.exit() in a view must not end the loop
+            self.note_failure(error)
+            return None
+        return self._pull()
+
+    def _leave_file(self, part: FilePart) -> bytes | None:
+        """Return a small file's bytes; a large one is sent without the application."""
+        data = None
+        try:
+            data = self.small_file(part)
+            if data is None:
+                self.file = part
+                self.iterator = self.result
+        finally:
+            if self.file is None:
+                close_iterable(self.result)
+        return data
+
+    def _pull(self) -> bytes | None:
+        """The next piece; at the end b"" (None if all has left), after an error None, and closed then."""
+        try:
+            try:
+                piece = self._next_piece()
+            except BaseException:
+                close_iterable(self.result)
+                raise
+            if not piece:
+                close_iterable(self.result)
+            return piece
+        except BaseException as error:
+            self.note_failure(error)
+            return None
+
+    def _next_piece(self) -> bytes | None:
+        assert self.iterator is not None
+        for piece in self.iterator:
+            if not piece:
+                continue
+            part = self.part(piece)
+            if (self.alone or not self.room) and self.state in (Response.HELD, Response.BODY):
+                # Complete: the client need not wait for the end of the iteration, and for `close`.
+                self.room = 0
+                self.deliver(part, False)
+            elif part:
+                return part
+            if len(part) < len(piece):
+                break
+        self.check_started()
+        return None if self.state is Response.DONE else b""
+
+    def _close(self) -> None:
+        try:
+            close_iterable(self.result)
+        except BaseException as error:
+            self.note_failure(error)
+
+    def hint(self, fields: list[tuple[bytes, bytes]]) -> None:
+        """Send a 103 response."""
+        self.send_hint(fields)
+
+    @property
+    def head_gone(self) -> bool:
+        """Whether body bytes have been sent."""
+        return self.state is not Response.WAITING and self.state is not Response.HELD
+
+    def send(self, data: bytes) -> None:
+        """Send body bytes. Nothing can wait here: they are held until the client takes them."""
+        if self.state is Response.BROKEN:
+            raise ClientDisconnectedError("the client has disconnected")
+        self.write(data, True)
+
+
+class InlineRunner(Runner):
+    """The loop's own thread.
+
+    busy: a request has its turn, or is about to get it. since: when it got it (monotonic seconds), if it
+    is more than one piece of work; inf otherwise.
+    """
+
+    exchange_class: ClassVar[type[WSGIExchange]] = InlineExchange
+    multithread = False
+    whole_bodies: ClassVar[bool] = True
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, options: RunnerOptions) -> None:
+        super().__init__(loop, options)
+        self.busy = False
+        self._line: deque[InlineExchange] = deque()
+
+    def describe(self) -> str:
+        """How requests are served."""
+        return "inline"
+
+    def start(self) -> None:
+        """There is nothing to be made ready."""
+
+    def close(self) -> None:
+        """There is nothing to be given up."""
+
+    def line_up(self, exchange: InlineExchange) -> None:
+        """Give `exchange` a turn when those before it have had theirs."""
+        limit = self.options.queue_limit
+        if limit and len(self._line) >= limit and exchange.iterator is None:
+            exchange.decline()
+            return
+        self._line.append(exchange)
+        if not self.busy:
+            self.busy = True
+            self.loop.call_soon(self._next)
+
+    def hold(self) -> None:
+        """Who has its turn keeps it for another piece of work."""
+        self.since = min(self.since, time.monotonic())
+
+    def pass_on(self) -> None:
+        """Who had its turn needs the place no more."""
+        self.since = inf
+        if self._line:
+            self.loop.call_soon(self._next)
+        else:
+            self.busy = False
+
+    def _next(self) -> None:
+        self._line.popleft().turn()

@@ -1,0 +1,89 @@
+"""Lines of response fields: what an application sends again and again is checked only once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, Final
+
+from aserve.protocols.headers import CACHE_SIZE, RESPONSE_NAMES
+from aserve.protocols.response import CONTROLS, NO_LENGTH, explain, special_field
+
+if TYPE_CHECKING:
+    from aserve.protocols.exchange import Exchange
+
+Field = tuple[bytes, bytes]
+
+LINES: Final[dict[Field, bytes]] = {}
+"""Field, as given -> its line with CRLF in front; only fields without a meaning for the server."""
+
+# The lines before those: what is still in use comes back from here when LINES starts again.
+_OLDER: Final[dict[Field, bytes]] = {}
+
+# Content-Length, as given -> its line and the number.
+_LENGTHS: Final[dict[Field, tuple[bytes, int]]] = {}
+
+# Bytes of a name and a value that are worth to be remembered.
+_LONGEST: Final = 256
+# Lengths up to this one are remembered.
+_LARGEST: Final = 16 * 1024
+
+
+def field_line(exchange: Exchange, field: Field, status: int) -> bytes | None:
+    """The line of a field that is not in `LINES`, with CRLF in front; None leaves it out.
+
+    Notes in `exchange` what the field means for framing and persistence.
+    Raises `ResponseError` for what HTTP does not allow (RFC 9110 §5.1, §5.5); `TypeError`,
+    `ValueError` or `AttributeError` for what is no pair of bytes.
+    """
+    length = _LENGTHS.get(field)
+    if (
+        length is not None
+        and status == 200
+        and exchange.remaining == NO_LENGTH
+        and exchange.method != "CONNECT"
+    ):
+        line, exchange.remaining = length
+        return line
+    known = _OLDER.get(field)
+    return _remember(field, known) if known is not None else _checked_line(exchange, field, status)
+
+
+def _checked_line(exchange: Exchange, field: Field, status: int) -> bytes | None:
+    name, value = field
+    prefix = RESPONSE_NAMES.get(name)
+    if prefix is None:
+        line = special_field(exchange, name, value, status)
+        if line is None:
+            return None
+    else:
+        line = prefix + value
+    if len(line) - len(line.translate(None, CONTROLS)) != 2:
+        raise explain((field,))
+    if name in RESPONSE_NAMES:  # as it turned out, it was nothing special
+        return _remember(field, line)
+    if 0 <= exchange.remaining <= _LARGEST and name.lower() == b"content-length":
+        if len(_LENGTHS) >= CACHE_SIZE:
+            _LENGTHS.clear()
+        _LENGTHS[field] = line, exchange.remaining
+    return line
+
+
+def _remember(field: Field, line: bytes) -> bytes:
+    if len(line) <= _LONGEST and field.__class__ is tuple and field[1].__class__ is bytes:
+        if len(LINES) >= CACHE_SIZE:
+            _OLDER.clear()
+            _OLDER.update(LINES)
+            LINES.clear()
+        LINES[field] = line
+    return line
+
+
+def as_tuples(headers: Iterable[Any]) -> list[Field]:
+    """The fields as tuples, if they are pairs of another kind; raises `ResponseError` if they are not."""
+    try:
+        pairs = [(name, value) for name, value in headers]
+    except (TypeError, ValueError):
+        raise explain(headers) from None
+    if pairs == headers:
+        raise explain(headers)
+    return pairs
