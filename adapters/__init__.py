@@ -6,10 +6,13 @@ Nothing in this package knows of sockets, parsers or processes.
 from __future__ import annotations
 
 import asyncio
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from aserve.adapters.interfaces import Interface
 from aserve.protocols.group import ExchangeFactory
+
+if TYPE_CHECKING:
+    from aserve.adapters.requesthooks import RequestHooks
 
 
 class Adapter(Protocol):
@@ -36,18 +39,26 @@ def make_adapter(
     root_path: str = "",
     threads: int = 8,
     multiprocess: bool = True,
+    hooks: RequestHooks | None = None,
 ) -> Adapter:
     """The adapter for an application.
 
     interface: what `interfaces.detect` said. loop: the event loop that will serve it.
     lifespan: "auto", "on" or "off" (ASGI). root_path: where the application is mounted.
     threads: size of the pool (WSGI). multiprocess: whether other processes may serve the same
-    application at the same time (WSGI).
+    application at the same time (WSGI). hooks: what to call around each request, if anything.
     """
     if interface == "wsgi":
         from aserve.adapters.wsgi import WSGIAdapter
 
-        return WSGIAdapter(app, loop=loop, root_path=root_path, threads=threads, multiprocess=multiprocess)
+        return WSGIAdapter(
+            app,
+            loop=loop,
+            root_path=root_path,
+            threads=threads,
+            multiprocess=multiprocess,
+            hooks=hooks,
+        )
     from aserve.adapters.asgi import ASGIAdapter
 
-    return ASGIAdapter(app, interface, loop=loop, lifespan=lifespan, root_path=root_path)
+    return ASGIAdapter(app, interface, loop=loop, lifespan=lifespan, root_path=root_path, hooks=hooks)

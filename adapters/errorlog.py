@@ -13,15 +13,15 @@ from typing import Final
 logger: Final = logging.getLogger("aserve")
 
 
-def log_exception(request: str, error: BaseException) -> None:
+def log_exception(request: str, error: BaseException, what: str = "exception in the application") -> None:
     """Log what the application has raised, with the traceback from its own first frame on.
 
-    request: the request as the log names it.
+    request: the request as the log names it. what: how the line begins.
     """
     frames = error.__traceback__
     while frames is not None and frames.tb_frame.f_globals.get("__name__", "").startswith("aserve."):
         frames = frames.tb_next
-    logger.error("exception in the application: %s", request, exc_info=(type(error), error, frames))
+    logger.error("%s: %s", what, request, exc_info=(type(error), error, frames))
 
 
 class ErrorStream(io.TextIOBase):

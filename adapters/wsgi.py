@@ -8,7 +8,7 @@ import logging
 import threading
 from collections.abc import Callable, Iterable
 from types import TracebackType
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from aserve.adapters import environ as environs
 from aserve.adapters.errorlog import log_exception, thread_stack
@@ -20,6 +20,9 @@ from aserve.protocols.exchange import Exchange
 from aserve.protocols.group import ExchangeFactory
 from aserve.protocols.headers import CACHE_SIZE
 from aserve.protocols.states import Response
+
+if TYPE_CHECKING:
+    from aserve.adapters.requesthooks import RequestHooks
 
 logger: Final = logging.getLogger("aserve")
 
@@ -267,7 +270,7 @@ class WSGIAdapter:
     """Serves a WSGI application.
 
     app: the application. root_path: SCRIPT_NAME. threads: size of the pool.
-    multiprocess: what `wsgi.multiprocess` says.
+    multiprocess: what `wsgi.multiprocess` says. hooks: what to call around each request.
     """
 
     def __init__(
@@ -278,6 +281,7 @@ class WSGIAdapter:
         root_path: str,
         threads: int,
         multiprocess: bool,
+        hooks: RequestHooks | None = None,
     ) -> None:
         self.exchange_factory: ExchangeFactory
         self.pool = ThreadPool(loop, threads)
@@ -292,7 +296,7 @@ class WSGIAdapter:
 
         BoundExchange.app = staticmethod(app)
         BoundExchange.adapter = self
-        self.exchange_factory = BoundExchange
+        self.exchange_factory = BoundExchange if hooks is None else hooks.wsgi(BoundExchange)
 
     async def startup(self) -> None:
         """Start the threads."""
