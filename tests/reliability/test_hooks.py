@@ -160,6 +160,18 @@ def test_a_worker_that_hangs_in_c_code(serve: Serve, code: Code, conf: Conf, cal
     assert calls.of("worker_abort") == []
 
 
+@pytest.mark.parametrize("loop", ["uvloop", "asyncio"])
+def test_a_worker_that_is_idle(serve: Serve, code: Code, conf: Conf, calls: Calls, loop: str) -> None:
+    """The handler does not wait for the next request."""
+    code.asgi()
+    conf(ALL)
+    server = serve("-c", "conf.py", "--loop", loop, "main:app")
+    pid = pid_of(server, 0)
+    os.kill(pid, signal.SIGABRT)
+    server.wait_line(rf"pid={pid} died: signal SIGABRT")
+    assert calls.of("worker_abort") == [[str(pid), "True"]]
+
+
 def test_abrt_without_the_hook(serve: Serve, code: Code, conf: Conf) -> None:
     code.asgi()
     conf("workers = 1")
