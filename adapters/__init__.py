@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     import asyncio
 
     from aserve.adapters.interfaces import Interface
+    from aserve.adapters.requesthooks import RequestHooks
     from aserve.adapters.requestqueue import RequestQueue
     from aserve.adapters.runner import Runner, RunnerOptions
     from aserve.protocols.group import ExchangeFactory
@@ -65,19 +66,21 @@ def make_adapter(
     root_path: str = "",
     runner: Runner | None = None,
     multiprocess: bool = True,
+    hooks: RequestHooks | None = None,
 ) -> Adapter:
     """The adapter for an application.
 
     interface: what `interfaces.detect` said. loop: the event loop that will serve it.
     lifespan: "auto", "on" or "off" (ASGI). root_path: where the application is mounted.
     runner: where it runs, a pool of threads unless given (WSGI). multiprocess: whether other
-    processes may serve the same application at the same time (WSGI).
+    processes may serve the same application at the same time (WSGI). hooks: what to call around each
+    request, if anything.
     """
     if interface == "wsgi":
         from aserve.adapters.wsgi import WSGIAdapter
 
         runner = runner or make_runner("wsgi", loop)
-        return WSGIAdapter(app, runner, root_path=root_path, multiprocess=multiprocess)
+        return WSGIAdapter(app, runner, root_path=root_path, multiprocess=multiprocess, hooks=hooks)
     from aserve.adapters.asgi import ASGIAdapter
 
-    return ASGIAdapter(app, interface, loop=loop, lifespan=lifespan, root_path=root_path)
+    return ASGIAdapter(app, interface, loop=loop, lifespan=lifespan, root_path=root_path, hooks=hooks)

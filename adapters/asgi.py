@@ -8,7 +8,7 @@ import sys
 from collections.abc import Awaitable, Callable, Coroutine
 from contextvars import Context
 from math import inf
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote_to_bytes
 
 from aserve.adapters import extensions, origins
@@ -21,6 +21,9 @@ from aserve.protocols.group import ExchangeFactory
 from aserve.protocols.http1 import Http1Connection
 from aserve.protocols.states import Response
 from aserve.protocols.target import split_target
+
+if TYPE_CHECKING:
+    from aserve.adapters.requesthooks import RequestHooks
 
 logger: Final = logging.getLogger("aserve")
 
@@ -187,7 +190,7 @@ class ASGIAdapter:
     """Serves an ASGI application.
 
     app: the application. interface: "asgi3" or "asgi2". lifespan: "auto", "on" or "off".
-    root_path: where it is mounted, without a slash at the end.
+    root_path: where it is mounted, without a slash at the end. hooks: what to call around each request.
     """
 
     def __init__(
@@ -198,6 +201,7 @@ class ASGIAdapter:
         loop: asyncio.AbstractEventLoop,
         lifespan: str,
         root_path: str,
+        hooks: RequestHooks | None = None,
     ) -> None:
         self.exchange_factory: ExchangeFactory
         self._interface = interface
@@ -212,7 +216,7 @@ class ASGIAdapter:
 
         BoundExchange.app = staticmethod(application)
         BoundExchange.adapter = self
-        self.exchange_factory = BoundExchange
+        self.exchange_factory = BoundExchange if hooks is None else hooks.asgi(BoundExchange)
 
     async def startup(self) -> None:
         """Run the lifespan start-up; raises `LifespanError`."""

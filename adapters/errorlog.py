@@ -16,15 +16,15 @@ VERBATIM: Final = {"verbatim": True}
 """Attributes of a log record whose message is to stand in the log as it is, without time and level."""
 
 
-def log_exception(request: str, error: BaseException) -> None:
+def log_exception(request: str, error: BaseException, what: str = "exception in the application") -> None:
     """Log what the application has raised, with the traceback from its own first frame on.
 
-    request: the request as the log names it.
+    request: the request as the log names it. what: how the line begins.
     """
     frames = error.__traceback__
     while frames is not None and frames.tb_frame.f_globals.get("__name__", "").startswith("aserve."):
         frames = frames.tb_next
-    logger.error("exception in the application: %s", request, exc_info=(type(error), error, frames))
+    logger.error("%s: %s", what, request, exc_info=(type(error), error, frames))
 
 
 def comes_of(error: BaseException | None, kind: type[BaseException]) -> bool:

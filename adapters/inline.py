@@ -185,7 +185,13 @@ class InlineExchange(WSGIExchange):
         try:
             result = self.app(self.environ(), self.start_response)
             if isinstance(result, (list, tuple)):
-                return self.whole(result)
+                if not hasattr(result, "close"):
+                    return self.whole(result)
+                try:
+                    self.deliver(self.whole(result), False)
+                finally:
+                    close_iterable(result)
+                return None
             self.result = result
             if result.__class__ is FileWrapper and (part := result.part()) is not None:
                 return self._leave_file(part)
@@ -214,7 +220,7 @@ class InlineExchange(WSGIExchange):
         return data
 
     def _pull(self) -> bytes | None:
-        """The next piece; at the end b"" (None if all has left), after an error None, and closed then."""
+        """The next piece; None at the end, when all has left, and after an error; it is closed then."""
         try:
             try:
                 piece = self._next_piece()
@@ -235,7 +241,7 @@ class InlineExchange(WSGIExchange):
                 continue
             part = self.part(piece)
             if (self.alone or not self.room) and self.state in (Response.HELD, Response.BODY):
-                # Complete: the client need not wait for the end of the iteration, and for `close`.
+                # The client need not wait for the end of the iteration, and for `close`.
                 self.room = 0
                 self.deliver(part, False)
             elif part:
@@ -243,7 +249,9 @@ class InlineExchange(WSGIExchange):
             if len(part) < len(piece):
                 break
         self.check_started()
-        return None if self.state is Response.DONE else b""
+        if self.state is not Response.DONE:
+            self.deliver(b"", False)
+        return None
 
     def _close(self) -> None:
         try:

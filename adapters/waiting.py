@@ -224,36 +224,39 @@ class WaitingExchange(WSGIExchange):
         Returns that; None if it has gone already, or is the loop's business.
         """
         result = self.app(self.environ(), self.start_response)
-        if isinstance(result, (list, tuple)):
+        if isinstance(result, (list, tuple)) and not hasattr(result, "close"):
             return self.whole(result)
         try:
-            if result.__class__ is FileWrapper:
-                part = result.part()
-                if part is not None:
-                    return self._leave_file(result, part)
-            return self._iterate(result)
+            if isinstance(result, (list, tuple)):
+                self._post(self.whole(result), False)
+            elif result.__class__ is FileWrapper and (part := result.part()) is not None:
+                return self._leave_file(result, part)
+            else:
+                self._iterate(result)
+            return None
         finally:
             if self.file is None:
                 close_iterable(result)
 
-    def _iterate(self, result: Iterable[bytes]) -> bytes | None:
-        last: bytes | None = b""
+    def _iterate(self, result: Iterable[bytes]) -> None:
+        complete = False
         alone = self.is_alone(result)
         for chunk in result:
             if not chunk:
                 continue
             part = self.part(chunk)
-            if last is not None and (alone or not self.room):
-                # Complete: the client need not wait for the end of the iteration, and for `close`.
+            if not complete and (alone or not self.room):
+                # The client need not wait for the end of the iteration, and for `close`.
+                complete = True
                 self.room = 0
                 self._post(part, False)
-                last = None
             elif part:
                 self.send(part)
             if len(part) < len(chunk):
                 break
         self.check_started()
-        return last
+        if not complete:
+            self._post(b"", False)
 
     def _leave_file(self, wrapper: FileWrapper, part: FilePart) -> bytes | None:
         """Return a small file's bytes; leave a large one to the loop, so that its client holds no place."""

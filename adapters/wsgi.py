@@ -9,7 +9,7 @@ import re
 import sys
 from collections.abc import Callable, Iterable
 from types import TracebackType
-from typing import IO, Any, Final
+from typing import IO, TYPE_CHECKING, Any, Final
 
 from aserve.adapters import environ as environs
 from aserve.adapters.errorlog import comes_of, log_exception
@@ -24,6 +24,9 @@ from aserve.protocols.group import ExchangeFactory
 from aserve.protocols.headers import CACHE_SIZE
 from aserve.protocols.response import interim_lines
 from aserve.protocols.states import Response
+
+if TYPE_CHECKING:
+    from aserve.adapters.requesthooks import RequestHooks
 
 logger: Final = logging.getLogger("aserve")
 
@@ -163,11 +166,8 @@ class WSGIExchange(ExtendedExchange):
         raise NotImplementedError
 
     def whole(self, result: list[bytes] | tuple[bytes, ...]) -> bytes:
-        """The body, if the application has returned it in one go; closes `result`."""
-        try:
-            return self.part(result[0] if len(result) == 1 else b"".join(result))
-        finally:
-            close_iterable(result)
+        """The body, if the application has returned it in one go."""
+        return self.part(result[0] if len(result) == 1 else b"".join(result))
 
     def small_file(self, part: FilePart) -> bytes | None:
         """The bytes of a part of a file, if it is small: a large one is for `transmit`."""
@@ -237,10 +237,18 @@ class WSGIAdapter:
     """Serves a WSGI application.
 
     app: the application. runner: where it runs. root_path: SCRIPT_NAME.
-    multiprocess: what `wsgi.multiprocess` says.
+    multiprocess: what `wsgi.multiprocess` says. hooks: what to call around each request.
     """
 
-    def __init__(self, app: WSGIApp, runner: Runner, *, root_path: str, multiprocess: bool) -> None:
+    def __init__(
+        self,
+        app: WSGIApp,
+        runner: Runner,
+        *,
+        root_path: str,
+        multiprocess: bool,
+        hooks: RequestHooks | None = None,
+    ) -> None:
         self.exchange_factory: ExchangeFactory
         self.runner = runner
         self._script_name = root_path.rstrip("/")
@@ -256,7 +264,7 @@ class WSGIAdapter:
         BoundExchange.app = staticmethod(app)
         BoundExchange.adapter = self
         BoundExchange.runner = runner
-        self.exchange_factory = BoundExchange
+        self.exchange_factory = BoundExchange if hooks is None else hooks.wsgi(BoundExchange)
 
     async def startup(self) -> None:
         """Make the place ready where it runs."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import gc
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import click
@@ -53,12 +53,15 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 
 
 def run(
-    settings: Settings, handover: Handover | None = None, load: Callable[[], Settings] | None = None
+    settings: Settings,
+    handover: Handover | None = None,
+    load: Callable[[], Settings] | None = None,
+    remarks: Iterable[str] = (),
 ) -> int:
     """Do what the settings say, and return the exit status when it is done.
 
     Arguments: `handover` comes from the supervisor that is to be replaced, if one is; `load` returns
-    the settings anew for a reload (none: they stay).
+    the settings anew for a reload (none: they stay); `remarks` are lines for the log about them.
     Raises UserError or ApplicationLoadError for what the user can mend.
     """
     from aserve import identity, importpath, logs
@@ -71,6 +74,8 @@ def run(
         watchlist.check(settings)
     identity.set_umask(settings)
     log = logs.configure(settings)
+    for remark in remarks:
+        log.warning("%s", remark)
     if settings.access_logfile is not None:
         from aserve import accesslog
 
@@ -78,6 +83,8 @@ def run(
     if settings.check_config:
         identity.assume(settings)
         importpath.extend(settings)
+        if settings.hooks.footprint is not None:
+            settings.hooks.footprint.settle(settings)
         return _check(settings)
     # What is imported now stays: a collection would find nothing. The supervisor turns it on again.
     gc.disable()
@@ -191,14 +198,19 @@ def _serve(**values: Any) -> int:
     origin.remember()
     handover = _handover()
 
-    def load() -> Settings:
-        return config.resolve(given, os.environ)
-
+    remarks: list[str] = []  # for a log that there is not yet
     try:
-        return run(load(), handover, load)
+        settings = config.resolve(given, os.environ, remarks.append)
+        return run(settings, handover, lambda: config.resolve(given, os.environ, _warn), remarks)
     finally:
         if handover is not None:
             handover.channel.close()
+
+
+def _warn(remark: str) -> None:
+    import logging  # there since long, when this is called
+
+    logging.getLogger("aserve").warning("%s", remark)
 
 
 def _handover() -> Handover | None:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from aserve import activation
 from aserve.declaration import Option
 from aserve.errors import UsageError
+from aserve.hooks import NO_HOOKS
 from aserve.options import OPTIONS, Settings
+
+if TYPE_CHECKING:
+    from aserve.configfile import ConfigFile
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,19 +26,44 @@ class Given:
     source: str
 
 
-def resolve(cli_values: Mapping[str, object], environ: Mapping[str, str]) -> Settings:
-    """Return the settings that hold: defaults, overruled by the environment, overruled by the command line.
+def resolve(
+    cli_values: Mapping[str, object],
+    environ: Mapping[str, str],
+    remark: Callable[[str], object] = lambda remark: None,
+) -> Settings:
+    """Return the settings that hold: defaults < configuration file < environment < command line.
 
-    `cli_values` maps names of options to values, for those that were given. Raises UsageError,
-    which names the place of the wrong value.
+    `cli_values` maps names of options to values, for those that were given. `remark` is called with
+    each line that there is to say of a file that can be used all the same. Raises UsageError, which
+    names the place of the wrong value.
     """
-    # The lowest first. A configuration file's place is before the environment.
-    layers = (from_service_manager(), from_environment(environ), from_command_line(cli_values))
+    outside = [*from_environment(environ), *from_command_line(cli_values)]
+    file = _file(outside)
+    layers = (from_service_manager(), from_file(file), outside)
     given = {entry.option.name: entry for layer in layers for entry in layer}
     values: dict[str, Any] = {name: _parse(entry) for name, entry in given.items()}
-    settings = _with_named_sockets(Settings(**values), given)
+    hooks = NO_HOOKS if file is None else file.hooks
+    settings = _with_named_sockets(Settings(**values, hooks=hooks), given)
     _check(settings, given)
+    for line in file.remarks if file is not None else ():
+        remark(line)
     return settings
+
+
+def _file(given: list[Given]) -> ConfigFile | None:
+    """Read the configuration file that the last of those who name one means."""
+    named = [entry for entry in given if entry.option.name == "config"]
+    if not named:
+        return None
+    from aserve import configfile  # with much that nobody else needs
+
+    return configfile.read(str(_parse(named[-1])), OPTIONS)
+
+
+def from_file(file: ConfigFile | None) -> Iterator[Given]:
+    """Yield what a configuration file gives."""
+    for entry in file.values if file is not None else ():
+        yield Given(entry.option, entry.value, f"{entry.place}: {entry.name}")
 
 
 def from_service_manager() -> Iterator[Given]:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 from aserve import orphans, recycling
 from aserve.addresses import Addresses
 from aserve.children import Child, Children, how_it_ended
-from aserve.errors import EXIT_BOOT, EXIT_LOAD
+from aserve.errors import EXIT_BOOT, EXIT_LOAD, below
 from aserve.generation import Generation
 from aserve.inbox import Inbox
 from aserve.lifecycle import ChildState
@@ -36,6 +36,7 @@ from aserve.nursery import Nursery
 from aserve.options import Settings
 from aserve.processes import LEAVING_TIME
 from aserve.recycling import Recycling
+from aserve.serverhooks import ServerHooks
 from aserve.signals import STOPPING, Signals
 from aserve.staffing import Staffing
 
@@ -54,7 +55,7 @@ class Crew:
     Arguments: `signals` are the supervisor's, installed by it; `addresses` are where workers accept;
     `staffing` is told how the workers fare; `lost` is called for each worker that cannot serve (any
     more) without having been told to end, with the reason; `changed` is called when files have changed,
-    with what to say of them.
+    with what to say of them; `hooks` hear of the workers' beginnings and ends.
     """
 
     def __init__(
@@ -64,10 +65,12 @@ class Crew:
         staffing: Staffing,
         lost: Callable[[Child, Failed], None],
         changed: Callable[[str], None],
+        hooks: ServerHooks,
     ) -> None:
         self.children = Children()
         self.inbox = Inbox(signals)
-        self._nursery = Nursery(self.children, signals, addresses)
+        self._hooks = hooks
+        self._nursery = Nursery(self.children, signals, addresses, hooks)
         self._addresses = addresses
         self._staffing = staffing
         self._lost = lost
@@ -85,7 +88,7 @@ class Crew:
     def start(self, number: int, generation: Generation) -> bool:
         """Start the worker of place `number`, or what it needs first; return whether that was all.
 
-        Raises OSError or PageFullError if there can be no more.
+        Raises OSError or PageFullError if there can be no more, HookError if a hook does not want it.
         """
         mold = self._mold(generation)
         if generation.settings.preload_app and (mold is None or mold.state is not ChildState.READY):
@@ -249,6 +252,7 @@ class Crew:
                 self.hear(child, message)
             self.inbox.forget(child)
             self._ended(child, status)
+            self._hooks.ended(child.pid, child.generation.settings)
             self._nursery.clear(child)
         orphans.reap({child.pid for child in self.children})
 
@@ -305,8 +309,3 @@ class Crew:
         else:
             _log.error("%s does not end: killing it", child)
             child.kill()
-
-
-def below(text: str) -> str:
-    """Return `text` (a traceback, stacks) as it is put below a log line; nothing if it is empty."""
-    return f"\n{text.rstrip()}" if text else ""

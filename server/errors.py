@@ -77,6 +77,11 @@ def application_traceback(error: BaseException) -> str:
     return "".join(traceback.format_exception(type(error), error, first))
 
 
+def below(text: str) -> str:
+    """Return `text` (a traceback, stacks) as it is put below a log line; nothing if it is empty."""
+    return f"\n{text.rstrip()}" if text else ""
+
+
 def _first_foreign(frames: TracebackType | None) -> TracebackType | None:
     while frames is not None:
         file = frames.tb_frame.f_code.co_filename

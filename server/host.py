@@ -17,14 +17,16 @@ from typing import Final
 
 from aserve import activation, daemon, titles
 from aserve.addresses import Addresses
-from aserve.errors import UserError
+from aserve.errors import UserError, below
 from aserve.handover import Handover, Progress
+from aserve.hooks import HookError
 from aserve.inbox import Inbox
 from aserve.lifecycle import Phase
 from aserve.notify import Notifier
 from aserve.options import Settings
 from aserve.pidfile import PidFile
 from aserve.processes import LEAVING_TIME
+from aserve.serverhooks import ServerHooks
 from aserve.situation import Situation
 from aserve.upgrade import Upgrade
 
@@ -53,6 +55,7 @@ class Host:
         self._changed = False
         self._inbox: Inbox | None = None
         self._addresses = Addresses()
+        self._hooks: ServerHooks | None = None
 
     def enter(self) -> None:
         """Go to the background if that is wanted, and write the pid file.
@@ -66,9 +69,9 @@ class Host:
         titles.check(self._settings)
         activation.close_unused(self._settings.bind)
 
-    def join(self, addresses: Addresses, inbox: Inbox) -> None:
+    def join(self, addresses: Addresses, inbox: Inbox, hooks: ServerHooks | None = None) -> None:
         """Let the supervisor have what it inherits, and hear what is said to it."""
-        self._addresses, self._inbox = addresses, inbox
+        self._addresses, self._inbox, self._hooks = addresses, inbox, hooks
         if self._handover is not None:
             self._handover.fill(addresses)
             inbox.also(self._handover.channel.fileno())
@@ -189,11 +192,16 @@ class Host:
     def _begin_upgrade(self) -> None:
         self._upgrade_wanted = False
         try:
+            if self._hooks is not None:
+                self._hooks.call("pre_exec", self._settings)
             self._upgrade = Upgrade(
                 self._addresses, self._notifier.environment(), self._settings.boot_timeout
             )
         except OSError as error:
             _log.error("upgrade abandoned: cannot execute %s: %s", error.filename, error.strerror)
+            return
+        except HookError as error:
+            _log.error("upgrade abandoned: %s%s", error, below(error.traceback))
             return
         except Exception as error:  # whatever it is, the server goes on
             _log.error("upgrade abandoned: cannot be started: %r", error)

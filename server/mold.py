@@ -30,14 +30,18 @@ from aserve import identity, importpath, orphans, titles
 from aserve.adapters.interfaces import detect
 from aserve.adapters.loading import ApplicationLoadError, load_application
 from aserve.children import Child
-from aserve.errors import EXIT_BOOT, EXIT_LOAD, UsageError, application_traceback
+from aserve.errors import EXIT_BOOT, EXIT_LOAD, UsageError, application_traceback, below
 from aserve.generation import Generation
+from aserve.hooks import HookError
 from aserve.messages import SEND_TIMEOUT, Channel, Failed, Ready
 from aserve.options import Settings
 from aserve.processes import fork
+from aserve.serverhooks import ServerHooks
 from aserve.sharedpage import SharedPage, Slot
 from aserve.signals import take_no_notice
 from aserve.stacks import StackFile
+from aserve.standins import WorkerStandIn
+from aserve.workerhooks import WorkerHooks
 
 NUMBER: Final = -1
 """The place of a mold in the table of children: none that a worker could fill."""
@@ -82,19 +86,19 @@ class Mold(Child):
     def __str__(self) -> str:
         return f"mold {self.generation} pid={self.pid}"
 
-    def cast(self, number: int, slot: Slot, channel: Channel, stacks: StackFile) -> int:
+    def cast(self, number: int, age: int, slot: Slot, channel: Channel, stacks: StackFile) -> int:
         """Have a worker forked; return its pid. The process that calls is its parent.
 
-        Arguments: what the worker is to have, see `worker.Assignment`. Raises OSError if it
-        cannot be forked, or the mold does not answer.
+        Arguments: what the worker is to have, see `worker.Assignment`; `age` is for its hooks. Raises
+        OSError if it cannot be forked, or the mold does not answer.
         """
-        request = json.dumps({"number": number, "slot": slot.index}).encode()
+        request = json.dumps({"number": number, "age": age, "slot": slot.index}).encode()
         self.requests.settimeout(PATIENCE)
         socket.send_fds(self.requests, [request], [channel.fileno(), stacks.fileno()])
-        pid = int(self.requests.recv(_LONGEST_REQUEST) or 0)
-        if not pid:
-            raise OSError(f"{self} has not forked a worker")
-        return pid
+        answer = self.requests.recv(_LONGEST_REQUEST) or b"it has ended"
+        if not answer.isdigit():
+            raise OSError(f"{self}: {answer.decode(errors='replace')}")
+        return int(answer)
 
     def let_go(self) -> None:
         """Close what this process holds of it: a mold of which nobody asks anything ends."""
@@ -105,14 +109,16 @@ class Mold(Child):
 class MoldProcess:
     """The mold's own side.
 
-    Arguments: `generation` is its workers', who have their slots in `page`; `channel` and `stacks` are
-    as a worker has them; `requests` is its end of the connection that asks for workers.
+    Arguments: `generation` is its workers', who have their slots in `page`; `hooks` are this process's
+    copy of the supervisor's; `channel` and `stacks` are as a worker has them; `requests` is its end of
+    the connection that asks for workers.
     """
 
     def __init__(
         self,
         generation: Generation,
         page: SharedPage,
+        hooks: ServerHooks,
         *,
         channel: Channel,
         requests: socket.socket,
@@ -120,6 +126,7 @@ class MoldProcess:
     ) -> None:
         self.generation = generation
         self._page = page
+        self._hooks = hooks
         self._channel = channel
         self._requests = requests
         self._stacks = stacks
@@ -141,6 +148,8 @@ class MoldProcess:
             from aserve import bytecode  # only where it is wanted
 
             bytecode.distrust_recent()
+        if settings.hooks.footprint is not None:
+            settings.hooks.footprint.settle(settings)
         loops = _event_loops()
         try:
             self._app = load_application(settings.app, settings.factory)
@@ -171,23 +180,27 @@ class MoldProcess:
             if not request:
                 return
             try:
-                pid = self._fork(json.loads(request), descriptors)
-            except OSError as error:
-                _log.error("mold %s: %s", self.generation, error)
-                pid = 0
+                answer = str(self._fork(json.loads(request), descriptors) or "it has not forked a worker")
+            except (OSError, HookError) as error:
+                own = error.traceback if isinstance(error, HookError) else ""
+                _log.error("mold %s: %s%s", self.generation, error, below(own))
+                answer = str(error)
             for descriptor in descriptors:
                 os.close(descriptor)
             with contextlib.suppress(OSError):
-                self._requests.send(b"%d" % pid)
+                self._requests.send(answer.encode(errors="replace")[:_LONGEST_REQUEST])
 
     def _fork(self, request: dict[str, int], descriptors: list[int]) -> int:
         """Fork a worker through a go-between; return its pid when the go-between has ended."""
+        generation = self.generation
+        stand_in = self._hooks.worker(generation.settings, generation.sockets, request["age"])
+        self._hooks.call("pre_fork", generation.settings, stand_in)
         reader, writer = os.pipe()
         try:
             between = os.fork()
             if not between:
                 try:
-                    pid = fork(lambda: self._be_worker(request, descriptors))
+                    pid = fork(lambda: self._be_worker(request, descriptors, stand_in))
                     os.write(writer, b"%d" % pid)
                 finally:
                     os._exit(0)
@@ -201,7 +214,7 @@ class MoldProcess:
                 os.close(writer)
         return int(text or 0)
 
-    def _be_worker(self, request: dict[str, int], descriptors: list[int]) -> int:
+    def _be_worker(self, request: dict[str, int], descriptors: list[int], stand_in: WorkerStandIn) -> int:
         from aserve.worker import Assignment, Worker
 
         self._requests.close()
@@ -217,6 +230,7 @@ class MoldProcess:
             slot=self._page.slot(request["slot"]),
             stacks=StackFile(stacks),
             sockets=generation.sockets,
+            hooks=WorkerHooks(generation.settings, self._hooks.arbiter, stand_in),
             application=self._app,
         )
         return Worker(assignment).run()

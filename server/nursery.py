@@ -19,9 +19,11 @@ from aserve.messages import Channel
 from aserve.mold import NUMBER, Mold, MoldProcess
 from aserve.options import Settings
 from aserve.processes import fork
+from aserve.serverhooks import ServerHooks
 from aserve.sharedpage import SharedPage, Slot
 from aserve.signals import Signals
 from aserve.stacks import StackFile
+from aserve.workerhooks import WorkerHooks
 
 if TYPE_CHECKING:
     from aserve.watcher import WatcherProcess
@@ -31,36 +33,44 @@ if TYPE_CHECKING:
 class Nursery:
     """Forks workers, molds of workers and watchers into a table of children, and takes them out of it.
 
-    Arguments: `signals` are the supervisor's, `addresses` where it listens.
+    Arguments: `signals` are the supervisor's, `addresses` where it listens; `hooks` are told.
     """
 
-    def __init__(self, children: Children, signals: Signals, addresses: Addresses) -> None:
+    def __init__(
+        self, children: Children, signals: Signals, addresses: Addresses, hooks: ServerHooks
+    ) -> None:
         self._children = children
         self._signals = signals
         self._addresses = addresses
+        self._hooks = hooks
         self._page = SharedPage()
 
     def start(self, number: int, generation: Generation, mold: Mold | None = None) -> Child:
         """Fork the worker of place `number`, or have `mold` fork it.
 
-        Raises OSError or PageFullError if there can be no more.
+        Raises OSError or PageFullError if there can be no more, HookError if the hook before it fails.
         """
+        settings = generation.settings
+        stand_in = self._hooks.worker(settings, generation.sockets)
         with self._shared() as (slot, stacks, ours, theirs):
             assignment = worker.Assignment(
                 number=number,
                 generation=generation.number,
-                settings=generation.settings,
+                settings=settings,
                 channel=theirs,
                 slot=slot,
                 stacks=stacks,
                 sockets=generation.sockets,
+                hooks=WorkerHooks(settings, self._hooks.arbiter, stand_in),
             )
             if mold is None:
+                self._hooks.call("pre_fork", settings, stand_in)
                 pid = fork(functools.partial(self._be_worker, ours, assignment))
             else:
-                pid = mold.cast(number, slot, theirs, stacks)
+                pid = mold.cast(number, stand_in.age, slot, theirs, stacks)
+        self._hooks.forked(stand_in, pid, lambda: slot.requests)
         now = time.monotonic()
-        deadline = now + (generation.settings.boot_timeout or math.inf)
+        deadline = now + (settings.boot_timeout or math.inf)
         child = Child(number, generation, pid, ours, slot, stacks, now, deadline)
         self._children.add(child)
         return child
@@ -71,7 +81,9 @@ class Nursery:
             requests, answers = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
             undo.callback(requests.close)
             undo.callback(answers.close)
-            process = MoldProcess(generation, self._page, channel=theirs, requests=answers, stacks=stacks)
+            process = MoldProcess(
+                generation, self._page, self._hooks, channel=theirs, requests=answers, stacks=stacks
+            )
             pid = fork(functools.partial(self._be_mold, ours, requests, process))
             undo.pop_all()
         answers.close()

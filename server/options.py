@@ -1,8 +1,9 @@
 """The one table of options: `Settings`, whose fields are declared with all that there is to say of them.
 
-The command line, the `ASERVE_*` environment variables, `--help` and docs/settings.md are made from
-it. To add an option, add a field; what has to do with clients and proxies is in limits.py,
-with the processes' surroundings in processoptions.py, with development in reloadoptions.py.
+The command line, the `ASERVE_*` environment variables, what configuration files can say, `--help` and
+docs/settings.md are made from it. To add an option, add a field; what has to do with clients and proxies
+is in limits.py, with the processes' surroundings in processoptions.py, with development in
+reloadoptions.py.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from aserve import validators
 from aserve.adapters import RUNNERS
 from aserve.binds import Bind
 from aserve.declaration import Option, option
+from aserve.hooks import NO_HOOKS, Hooks
 from aserve.processoptions import ProcessSettings
 
 SECTIONS: Final = (
@@ -336,6 +338,16 @@ class Settings(ProcessSettings):
         elsewhere=("--access-log-fmt",),
         help="That line's format: common, combined, or gunicorn's atoms such as '%(h)s %(r)s %(s)s'.",
     )
+    config: str | None = option(
+        "-c",
+        "--config",
+        section="Start",
+        metavar="FILE",
+        parse=validators.text,
+        default_text="none",
+        help="A configuration file in Python with gunicorn's names of settings and hooks: its path, or "
+        "python:MODULE. Read again at a reload. See docs/configuration.md.",
+    )
     check_config: bool = option(
         "--check-config",
         section="Start",
@@ -344,8 +356,13 @@ class Settings(ProcessSettings):
         default_text="off",
         help="Load the application, say whether it could be served, and end.",
     )
+    hooks: Hooks = dataclasses.field(default=NO_HOOKS, repr=False, compare=False)
+    """What else a configuration file has; see hooks.py."""
 
 
 OPTIONS: Final[tuple[Option, ...]] = tuple(
-    sorted(map(Option.of, dataclasses.fields(Settings)), key=lambda option: SECTIONS.index(option.section))
+    sorted(
+        (Option.of(field) for field in dataclasses.fields(Settings) if field.metadata),
+        key=lambda option: SECTIONS.index(option.section),
+    )
 )

@@ -12,9 +12,10 @@ _HEAD = """\
 
 <!-- Made by `make docs` from the options table in server/options.py: change it there. -->
 
-A setting comes from the command line, else from its environment variable, else it has its default.
-An empty variable counts as not set. Options that can be given more than once take several values
-with commas between them as well: `ASERVE_BIND=127.0.0.1:8000,unix:/run/app.sock`.
+A setting comes from the command line, else from its environment variable, else from the configuration file
+([configuration.md](configuration.md)), else it has its default. An empty variable counts as not set. Options
+that can be given more than once take several values with commas between them as well:
+`ASERVE_BIND=127.0.0.1:8000,unix:/run/app.sock`.
 
 The exit status is 0 after a stop, 2 if a setting is wrong, 3 if the application did not start or an
 address could not be listened on, and 4 if the application could not be loaded.
@@ -40,7 +41,7 @@ def _entry(option: Option) -> str:
     lines = [f"### {option.name}\n", f"{option.help}\n", f"- Command line: {flags}"]
     lines.append(f"- Environment: {', '.join(_variables(option))}")
     if option.gunicorn != option.name:
-        lines.append(f"- gunicorn calls it `{option.gunicorn}`")
+        lines.append(f"- In a configuration file: `{option.gunicorn}`, as gunicorn calls it")
     return "\n".join((*lines, f"- Default: {option.default_text}\n"))
 
 

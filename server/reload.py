@@ -14,12 +14,12 @@ from collections.abc import Callable
 from aserve import identity, importpath, logs, mold, worker
 from aserve.addresses import Addresses
 from aserve.children import Child, Children
-from aserve.crew import below
-from aserve.errors import UserError, application_traceback
+from aserve.errors import UserError, application_traceback, below
 from aserve.generation import Generation
 from aserve.lifecycle import ChildState
 from aserve.messages import Failed
 from aserve.options import Settings
+from aserve.serverhooks import ServerHooks
 from aserve.staffing import Staffing
 
 _log = logging.getLogger("aserve")
@@ -29,15 +29,18 @@ class Reloads:
     """What has become of the wishes for a reload.
 
     Arguments: `staffing` is told of new generations and `addresses` of where they listen; `load`
-    returns the settings that hold now, from wherever they come.
+    returns the settings that hold now, from wherever they come; `hooks` may object.
     """
 
-    def __init__(self, staffing: Staffing, addresses: Addresses, load: Callable[[], Settings]) -> None:
+    def __init__(
+        self, staffing: Staffing, addresses: Addresses, load: Callable[[], Settings], hooks: ServerHooks
+    ) -> None:
         self.count = 0
         """Reloads that were begun, whatever has become of them."""
         self._staffing = staffing
         self._addresses = addresses
         self._load = load
+        self._hooks = hooks
         self._wanted = False
         self._began = 0.0
 
@@ -64,9 +67,12 @@ class Reloads:
             settings = self._load()
             _enter(settings)
             sockets = self._addresses.open(settings)
-        except (Exception, SystemExit) as error:  # a configuration can be a program
+            self._hooks.listen(sockets)
+            self._hooks.call("on_reload", settings)
+        except BaseException as error:  # a configuration can be a program
             with contextlib.suppress(UserError):
                 _enter(before)
+            self._hooks.listen(self._staffing.current.sockets)
             _log.error("reload abandoned: gen=%d: %s", number, _described(error))
             return False
         logs.reopen()
@@ -109,7 +115,8 @@ class Reloads:
 
 def _described(error: BaseException) -> str:
     if isinstance(error, UserError):
-        return str(error)
+        cause = getattr(error, "cause", None)
+        return str(error) + (below(application_traceback(cause)) if cause is not None else "")
     reason = f"the configuration cannot be loaded: {type(error).__name__}: {error}"
     return reason + below(application_traceback(error))
 

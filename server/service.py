@@ -90,6 +90,11 @@ class Service:
         self._abandoned: Collection[int] = ()
         self._most_requests = recycling.most_requests(settings)
 
+    @property
+    def requests(self) -> int:
+        """How many requests have been answered."""
+        return self._group.requests if self._group is not None else 0
+
     async def run(self) -> int:
         """Serve until told to end; return the exit status."""
         async with anyio.create_task_group() as tasks:

@@ -25,9 +25,10 @@ import aserve
 from aserve import daemon, logs, mold, worker
 from aserve.addresses import Addresses
 from aserve.children import Child
-from aserve.crew import Crew, below
-from aserve.errors import EXIT_BOOT, EXIT_LOAD, UserError
+from aserve.crew import Crew
+from aserve.errors import EXIT_BOOT, EXIT_LOAD, UserError, below
 from aserve.generation import Generation
+from aserve.hooks import HookError
 from aserve.host import Host
 from aserve.inbox import Event
 from aserve.lifecycle import ChildState, Phase, next_phase
@@ -36,6 +37,7 @@ from aserve.messages import Failed
 from aserve.options import Settings
 from aserve.processes import LEAVING_TIME, have_standard_streams
 from aserve.reload import Reloads
+from aserve.serverhooks import ServerHooks
 from aserve.service import ABORT_TIME
 from aserve.sharedpage import PageFullError
 from aserve.signals import SUPERVISED, Signals, has_terminal
@@ -74,9 +76,12 @@ class Supervisor:
         self._signals = Signals(SUPERVISED)
         self._addresses = Addresses()
         self._staffing = Staffing(Generation(1, settings))
-        self._crew = Crew(self._signals, self._addresses, self._staffing, self._lost, self._changed)
+        self._hooks = ServerHooks(settings)
+        self._crew = Crew(
+            self._signals, self._addresses, self._staffing, self._lost, self._changed, self._hooks
+        )
         self._lookout = Lookout(self._crew, self._staffing)
-        self._reloads = Reloads(self._staffing, self._addresses, load or (lambda: settings))
+        self._reloads = Reloads(self._staffing, self._addresses, load or (lambda: settings), self._hooks)
 
     # -- the loop -----------------------------------------------------------------------------
 
@@ -84,7 +89,7 @@ class Supervisor:
         """Serve until a signal says stop; return the exit status.
 
         Call it once, from the main thread, while there is no other. Raises BootError if an
-        address cannot be bound.
+        address cannot be bound, or a hook fails.
         """
         self._signals.install()
         self._open()
@@ -101,6 +106,7 @@ class Supervisor:
             self._crew.watch(self._wake_at)
             self._arrange()
         self._phase = next_phase(self._phase, Phase.STOPPED)
+        self._hooks.tell("on_exit", self._staffing.current.settings)
         self._signals.ignore()
         _log.info("stopped")
         return self._status
@@ -156,9 +162,17 @@ class Supervisor:
             os.getpid(),
             sys.version.split()[0],
         )
-        self._host.join(self._addresses, self._crew.inbox)
+        self._host.join(self._addresses, self._crew.inbox, self._hooks)
+        self._hooks.count(self._staffing.count, settings)
+        self._hooks.call("on_starting", settings)
         mold.prepare(settings)
         self._staffing.current = Generation(1, settings, self._addresses.open(settings))
+        self._hooks.listen(self._staffing.current.sockets)
+        try:
+            self._hooks.call("when_ready", settings)
+        except HookError:
+            self._addresses.close_all()
+            raise
         worker.warm_up(settings)
         # What is here now is the same in every worker: keep the collector from writing to it, so
         # that they share its memory. Not collected before: imports leave next to no garbage, and
@@ -215,12 +229,14 @@ class Supervisor:
             self._crew.release_molds()
 
     def _staff(self) -> None:
+        generation = self._staffing.coming or self._staffing.current
+        self._hooks.count(self._staffing.count, generation.settings)
         for decision in self._staffing.decide(self._crew.children, time.monotonic()):
             match decision:
                 case Start(place, generation):
                     try:
                         self._crew.start(place.number, generation)
-                    except (OSError, PageFullError) as error:
+                    except (OSError, PageFullError, HookError) as error:
                         self._not_started(place, error)
                         return  # what is to be done now is another question
                 case Release(child):
@@ -267,7 +283,10 @@ class Supervisor:
             _log.error("%s failed: %s; next try in %g s%s", child, reason, delay, below(failed.traceback))
 
     def _not_started(self, place: Place, error: Exception) -> None:
-        failed = Failed("boot", f"cannot start a process: {error}")
+        if isinstance(error, HookError):
+            failed = Failed("boot", str(error), error.traceback)
+        else:
+            failed = Failed("boot", f"cannot start a process: {error}")
         if self._phase is Phase.STARTING and not self._reloads.under_way:
             self._fail(failed)
             return
@@ -275,7 +294,8 @@ class Supervisor:
         if self._reloads.under_way and not self._staffing.replaced:
             self._abandon(failed)
         else:
-            _log.error("worker=%d failed: %s; next try in %g s", place.number, failed.reason, delay)
+            what = f"worker={place.number} failed: {failed.reason}"
+            _log.error("%s; next try in %g s%s", what, delay, below(failed.traceback))
 
     def _abandon(self, failed: Failed, level: int = logging.ERROR) -> None:
         for child in self._reloads.abandon(failed, self._crew.children, level):

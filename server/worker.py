@@ -22,6 +22,7 @@ from aserve.adapters.interfaces import detect
 from aserve.adapters.loading import ApplicationLoadError, load_application
 from aserve.adapters.runner import RunnerOptions
 from aserve.errors import EXIT_BOOT, EXIT_LOAD, UserError, application_traceback
+from aserve.hooks import HookError
 from aserve.listeners import Listeners
 from aserve.messages import Channel, Failed, Retire
 from aserve.options import Settings
@@ -30,6 +31,7 @@ from aserve.service import Ending, Service
 from aserve.sharedpage import Slot
 from aserve.signals import OBEYED, Signals, take_no_notice
 from aserve.stacks import StackFile
+from aserve.workerhooks import WorkerHooks
 
 _log = logging.getLogger("aserve")
 
@@ -40,7 +42,7 @@ class Assignment:
 
     Arguments: `number` and `generation` name it; `channel` is its end of the connection to the
     supervisor, `slot` its part of the shared page, `stacks` is for a crash; it accepts from
-    `sockets`; `application` is set if it has already been loaded.
+    `sockets`; `hooks` are to be called; `application` is set if it has already been loaded.
     """
 
     number: int
@@ -50,6 +52,7 @@ class Assignment:
     slot: Slot
     stacks: StackFile
     sockets: Sequence[socket.socket]
+    hooks: WorkerHooks
     application: Any = None
 
     def __str__(self) -> str:
@@ -66,6 +69,7 @@ class Worker:
         self._assignment = assignment
         self._settings = assignment.settings
         self._channel = assignment.channel
+        self._hooks = assignment.hooks
         self._signals = Signals(OBEYED)
         self._listeners = Listeners(
             assignment.sockets, assignment.slot, assignment.settings.worker_connections
@@ -77,17 +81,29 @@ class Worker:
         Until the loop runs, TERM and QUIT end the process at once: nothing has been promised to
         anybody, and an import may hang in code that no handler would interrupt.
         """
+        self._hooks.enter()
         self._assignment.stacks.fill_on_crash()
         # INT of a terminal goes to everybody: who ends by it before the supervisor has heard it has died.
         signal.signal(signal.SIGINT, take_no_notice)
         try:
             logs.follow(self._settings)
+            titles.show(self._settings, f"worker {self._assignment.number}", "booting")
+            return self._work()
         except UserError as error:
-            self._channel.send(Failed("boot", str(error)))
+            own = error.traceback if isinstance(error, HookError) else ""
+            self._channel.send(Failed("boot", str(error), own))
             return EXIT_BOOT
-        titles.show(self._settings, f"worker {self._assignment.number}", "booting")
-        identity.assume(self._settings)
+        finally:
+            self._hooks.tell("worker_exit")
+
+    def _work(self) -> int:
         free_forks(lambda: [self._channel.fileno(), *self._listeners.filenos()])
+        if self._assignment.application is None:
+            importpath.extend(self._settings)
+            importpath.forget_listings()
+        self._hooks.settle()
+        self._hooks.call("post_fork")
+        identity.assume(self._settings)
         loop_name = loops.choose(self._settings.loop)
         loop = loops.new_loop(loop_name)
         asyncio.set_event_loop(loop)  # for applications that ask for it while they are imported
@@ -97,6 +113,8 @@ class Worker:
             own = application_traceback(error.cause) if error.cause is not None else ""
             self._channel.send(Failed("load", str(error), own))
             return EXIT_LOAD
+        self._hooks.call("post_worker_init")
+        self._hooks.worker.booted = True
         options = {"loop_factory": lambda: loop}
         return anyio.run(self._serve, adapter, loop_name, backend="asyncio", backend_options=options)
 
@@ -107,14 +125,13 @@ class Worker:
             runner = make_runner(settings.worker_class, loop, runner_options(settings))
         app = self._assignment.application
         if app is None:
-            importpath.extend(settings)
-            importpath.forget_listings()
             if settings.reload:
                 from aserve import bytecode  # only where it is wanted
 
                 bytecode.distrust_recent()
             load = partial(load_application, settings.app, settings.factory)
             app = load() if runner is None else runner.load(load)
+        self._hooks.worker.wsgi = app
         interface = detect(app, settings.worker_class)
         if interface == "wsgi" and runner is None:
             runner = make_runner("wsgi", loop, runner_options(settings))
@@ -126,6 +143,7 @@ class Worker:
             root_path=settings.root_path,
             runner=runner,
             multiprocess=settings.workers > 1,
+            hooks=self._hooks.around_requests(),
         )
 
     async def _serve(self, adapter: Adapter, loop_name: loops.LoopName) -> int:
@@ -139,6 +157,7 @@ class Worker:
             name=str(assignment),
             loop_name=loop_name,
         )
+        self._hooks.worker.count = lambda: service.requests
         loop = asyncio.get_running_loop()
         self._signals.install()
         loop.add_reader(self._signals.fileno(), self._hear_signals, service)
@@ -158,6 +177,7 @@ class Worker:
                 case signal.SIGTERM:
                     service.end(Ending.STOP)
                 case _:  # at a terminal INT goes to the supervisor and the workers alike
+                    self._hooks.tell("worker_int")
                     service.end(Ending.AT_ONCE)
 
     def _hear_supervisor(self, service: Service) -> None:

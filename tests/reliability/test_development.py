@@ -138,7 +138,7 @@ def test_a_start_that_fails_waits_for_a_change(serve: Serve, code: Code, how: st
         waiting.send(request())
         if how == "syntax":  # and still does not work
             code.broken("import gone_for_good  # deliberate\n")
-            server.wait_line(r"reload abandoned: gen=2: importing 'main' failed: .*'gone_for_good'$")
+            server.wait_line(r"reload abandoned: gen=2: importing 'main' failed: .*'gone_for_good'")
         code.asgi("two")
         server.wait_ready()
         assert waiting.read().text == "two"

@@ -18,7 +18,9 @@ _PREFIX = """
         from aserve.options import Settings
         from aserve.processes import fork
         from aserve.sharedpage import SharedPage
+        from aserve.serverhooks import ServerHooks
         from aserve.stacks import StackFile
+        from aserve.workerhooks import WorkerHooks
 
         pathlib.Path("main.py").write_text('''
         import asyncio, os, time
@@ -47,7 +49,9 @@ _PREFIX = """
         def start(**given):
             settings = Settings(**{"app": "main:app", "keep_alive": 0.5, **given})
             logs.configure(settings)
-            assignment = worker.Assignment(3, 5, settings, workers_end, slot, stacks, [listening])
+            server = ServerHooks(settings)
+            hooks = WorkerHooks(settings, server.arbiter, server.worker(settings, [listening]))
+            assignment = worker.Assignment(3, 5, settings, workers_end, slot, stacks, [listening], hooks)
 
             def body():
                 channel.close()

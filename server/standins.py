@@ -1,0 +1,119 @@
+"""The objects that hooks are given: they have the names that gunicorn's have, as far as hooks use them.
+
+An arbiter is the supervisor, in gunicorn's words. Hooks may set attributes of their own: what is set
+in the supervisor before a fork is there in the worker.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final
+
+from aserve.hooks import BY_NAME
+from aserve.options import OPTIONS
+
+if TYPE_CHECKING:
+    from aserve.options import Settings
+
+_FIELDS: Final = {name: option.name for option in OPTIONS for name in (option.name, option.gunicorn)}
+
+
+class Config:
+    """The settings, read-only, by gunicorn's names and by ours: the `cfg` of the other two.
+
+    Arguments: `settings` are the resolved ones.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+
+    def __getattr__(self, name: str) -> Any:
+        if name in BY_NAME:
+            return self._settings.hooks.get(name)
+        if name not in _FIELDS:
+            raise AttributeError(f"there is no setting {name!r}")
+        value = getattr(self._settings, _FIELDS[name])
+        return [str(bind) for bind in value] if name == "bind" else value
+
+    @property
+    def env(self) -> dict[str, str]:
+        """The variables of raw_env."""
+        return dict(entry.partition("=")[::2] for entry in self._settings.raw_env)
+
+    @property
+    def address(self) -> list[tuple[str, int] | str]:
+        """Where to listen: host and port, or the path of a Unix socket."""
+        return [
+            (bind.host, bind.port) if bind.kind == "tcp" else str(bind).removeprefix("unix:")
+            for bind in self._settings.bind
+        ]
+
+
+class Arbiter:
+    """The `server` of hooks, one in the supervisor, with copies in the processes that it forks.
+
+    Arguments: `settings` are those of the start.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.cfg = Config(settings)
+        self.log = logging.getLogger("aserve")
+        self.pid = os.getpid()
+        self.master_pid = 0
+        self.worker_age = 0
+        """How many workers have been forked so far."""
+        self.num_workers = 0
+        self.WORKERS: dict[int, WorkerStandIn] = {}
+        """Those that have not ended, by pid."""
+        self.LISTENERS: list[socket.socket] = []
+
+    def __str__(self) -> str:
+        return f"<Arbiter {self.pid}>"
+
+    @property
+    def timeout(self) -> float:
+        """The setting, in seconds."""
+        return float(self.cfg.timeout)
+
+    @property
+    def address(self) -> list[tuple[str, int] | str]:
+        """Where the server listens."""
+        return self.cfg.address
+
+    @property
+    def proc_name(self) -> str:
+        """The server's name for ps and top."""
+        return str(self.cfg.proc_name or self.cfg.app)
+
+
+class WorkerStandIn:
+    """The `worker` of hooks, made in the supervisor before the fork.
+
+    Arguments: `age` counts the workers in the order of their forks, from 1; `ppid` is the supervisor's pid.
+    """
+
+    def __init__(self, age: int, ppid: int, settings: Settings) -> None:
+        self.age = age
+        self.pid: int | str = "[booting]"
+        self.ppid = ppid
+        self.cfg = Config(settings)
+        self.log = logging.getLogger("aserve")
+        self.timeout = settings.timeout / 2.0
+        self.booted = False
+        self.alive = True
+        self.aborted = False
+        self.sockets: list[socket.socket] = []
+        self.wsgi: Any = None
+        """The application, of whichever interface, once it is loaded."""
+        self.count: Callable[[], int] = lambda: 0
+
+    def __str__(self) -> str:
+        return f"<Worker {self.pid}>"
+
+    @property
+    def nr(self) -> int:
+        """How many requests it has answered; in the supervisor, up to a second ago."""
+        return self.count()

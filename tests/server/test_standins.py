@@ -1,0 +1,33 @@
+"""The objects that hooks are given, as far as no process is needed."""
+
+from __future__ import annotations
+
+import pytest
+
+from aserve import config
+from aserve.standins import Arbiter, Config, WorkerStandIn
+
+SETTINGS = config.resolve(
+    {"app": "main:app", "bind": "127.0.0.1:1,unix:/run/x", "keep_alive": "7", "raw_env": "A=1,B=2=3"}, {}
+)
+
+
+def test_settings_have_both_names_and_gunicorns_values() -> None:
+    cfg = Config(SETTINGS)
+    assert cfg.keepalive == cfg.keep_alive == 7
+    assert cfg.bind == ["127.0.0.1:1", "unix:/run/x"]
+    assert cfg.address == [("127.0.0.1", 1), "/run/x"]
+    assert cfg.env == {"A": "1", "B": "2=3"}
+    assert cfg.post_fork is None
+    with pytest.raises(AttributeError, match="there is no setting 'keep_alife'"):
+        _ = cfg.keep_alife
+
+
+def test_the_server_and_a_worker() -> None:
+    server = Arbiter(SETTINGS)
+    worker = WorkerStandIn(3, server.pid, SETTINGS)
+    assert (server.timeout, server.proc_name, server.address) == (30.0, "main:app", server.cfg.address)
+    assert (worker.age, worker.ppid, worker.timeout, worker.nr) == (3, server.pid, 15.0, 0)
+    assert str(worker) == "<Worker [booting]>"
+    worker.pid = 5
+    assert str(worker) == "<Worker 5>"
