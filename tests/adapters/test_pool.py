@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import sys
 import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
-from aserve.adapters.pool import ThreadPool
+import pytest
+
+from aserve.adapters.pool import SWITCH_INTERVAL, ThreadPool
 from aserve.adapters.runner import RunnerOptions
 
 
@@ -97,3 +100,15 @@ async def test_context_variables_do_not_leak() -> None:
         for _ in range(3):
             submit(pool, work)
             assert await asyncio.wait_for(seen.get(), 10) == 0
+
+
+@pytest.mark.parametrize(("before", "after"), [(0.005, SWITCH_INTERVAL), (0.002, 0.002)])
+async def test_the_switch_interval(before: float, after: float) -> None:
+    """Shorter than the interpreter's own, but an application's is left alone."""
+    found = sys.getswitchinterval()
+    sys.setswitchinterval(before)
+    try:
+        async with running(1):
+            assert sys.getswitchinterval() == pytest.approx(after)
+    finally:
+        sys.setswitchinterval(found)
