@@ -14,6 +14,10 @@ from typing import Final
 INTERVAL: Final = 5
 """Targets in an interval: as long as a burst may last."""
 
+CALM: Final = 2
+"""Intervals with a quick request in them until the overload counts as over: the first who is begun after many
+have been turned away was quick because of that."""
+
 SHARE: Final = 0.1
 """The target, if it is not given, as a share of the timeout."""
 
@@ -26,7 +30,7 @@ class Shedding:
     patience: how long a request may have waited and still be worked on, at present.
     """
 
-    __slots__ = ("_end", "_interval", "_least", "_short", "_timeout", "patience", "target")
+    __slots__ = ("_calm", "_end", "_interval", "_least", "_short", "_timeout", "patience", "target")
 
     def __init__(self, timeout: float, target: float | None = None) -> None:
         self._timeout = timeout or inf
@@ -37,6 +41,7 @@ class Shedding:
         self._interval = INTERVAL * self.target
         self._least = inf
         self._end = 0.0
+        self._calm = 0
         self.patience = self._timeout
 
     @property
@@ -72,6 +77,11 @@ class Shedding:
         """Decide anew if the interval is over. To be called every `step`; empty: nobody waits."""
         if now < self._end or (self._least == inf and not empty):
             return  # nobody was begun, so there is nothing to decide by
-        late = self.target < self._least < inf
-        self.patience = self._short if late else self._timeout
+        if self.target < self._least < inf:
+            self.patience = self._short
+            self._calm = 0
+        else:
+            self._calm += 1
+            if self._calm >= CALM:
+                self.patience = self._timeout
         self.begin(now)

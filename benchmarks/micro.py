@@ -287,6 +287,7 @@ def options_parser() -> argparse.ArgumentParser:
     add("--rounds", type=int, default=7, help="rounds of each case [%(default)s]")
     add("--threads", type=int, default=8, help="size of the WSGI pool [%(default)s]")
     add("--loop", choices=["uvloop", "asyncio"], default="uvloop", help="[%(default)s]")
+    add("--switch-interval", type=float, default=0.0, help="the interpreter's, in milliseconds [its own]")
     add("--access-log", action="store_true", help="with an access log, written to a temporary file")
     add(
         "--profile",
@@ -321,6 +322,8 @@ def main() -> None:
         if options.loop == "asyncio"
         else importlib.import_module("uvloop").new_event_loop
     )
+    if options.switch_interval:
+        sys.setswitchinterval(options.switch_interval / 1000)
     profile = cProfile.Profile() if options.profile else None
     python = f"{platform.python_implementation()} {platform.python_version()}"
     log = "with" if options.access_log else "without"

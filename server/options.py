@@ -64,7 +64,8 @@ class Settings(ProcessSettings):
         parse=validators.choice(*WORKER_CLASSES, **WORKER_CLASS_ALIASES),
         default="auto",
         elsewhere=("--interface",),
-        help="The interface that the application speaks; auto tells it from the object.",
+        help="The interface that the application speaks, auto tells it from the object; and how WSGI is run: "
+        "wsgi in threads (gthread means the same), sync one request at a time. See docs/wsgi.md.",
     )
     factory: bool = option(
         "--factory",
@@ -178,7 +179,8 @@ class Settings(ProcessSettings):
         default_factory=default_threads,
         default_text="CPUs + 4, at most 32",
         elsewhere=("--blocking-threads",),
-        help="Number of threads per worker that run a WSGI application.",
+        help="Number of threads per worker that run a WSGI application: so many requests are worked on at the "
+        "same time, more wait (--queue-limit). Not for -k sync.",
     )
     loop: Literal["auto", "uvloop", "asyncio"] = option(
         "--loop",
@@ -256,7 +258,8 @@ class Settings(ProcessSettings):
         parse=validators.seconds,
         default=30.0,
         default_text="30",
-        help="A worker whose event loop stands still for so long is killed and replaced; 0: never.",
+        help="A worker whose event loop stands still for so long is killed and replaced; with -k sync, one "
+        "with a request that takes so long. 0: never.",
     )
     request_timeout: float = option(
         "--request-timeout",
@@ -267,7 +270,7 @@ class Settings(ProcessSettings):
         default_text="0",
         help="How long a request may take until its response is complete; then the client gets a 503 "
         "or a broken connection, the log shows where the application was, an ASGI application is "
-        "cancelled. 0: for ever.",
+        "cancelled. With -k sync only what happens between two pieces of a response can be ended. 0: for ever.",
     )
     graceful_timeout: float = option(
         "--graceful-timeout",

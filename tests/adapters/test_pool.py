@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import sys
 import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
-from aserve.adapters.pool import ThreadPool
+import pytest
+
+from aserve.adapters.pool import SWITCH_INTERVAL, ThreadPool
 from aserve.adapters.runner import RunnerOptions
 
 
@@ -129,3 +132,15 @@ async def test_calls_return_to_the_thread_that_was_asked() -> None:
             wanted, found = await asyncio.wait_for(done.get(), 10)
             assert wanted == found
         assert done.empty()
+
+
+@pytest.mark.parametrize(("before", "after"), [(0.005, SWITCH_INTERVAL), (0.002, 0.002)])
+async def test_the_switch_interval(before: float, after: float) -> None:
+    """Shorter than the interpreter's own, but an application's is left alone."""
+    found = sys.getswitchinterval()
+    sys.setswitchinterval(before)
+    try:
+        async with running(1):
+            assert sys.getswitchinterval() == pytest.approx(after)
+    finally:
+        sys.setswitchinterval(found)

@@ -44,7 +44,10 @@ def test_one_quick_request_is_enough_to_go_on() -> None:
     shedding.begin(100.0)
     assert look(shedding, 105.0, 9.0, 0.9, 9.0) == 10.0
     assert look(shedding, 110.0, 1.1) == 2.0, "the quick one belongs to the interval before"
-    assert look(shedding, 115.0, 1.5, 0.2) == 10.0
+    assert look(shedding, 115.0, 1.5, 0.2) == 2.0, "who comes after those turned away is quick"
+    assert look(shedding, 120.0, 1.5) == 2.0
+    assert look(shedding, 125.0, 0.2) == 2.0
+    assert look(shedding, 130.0, 0.2) == 10.0
     assert not shedding.overloaded
 
 
@@ -53,7 +56,8 @@ def test_nobody_begun_decides_nothing_unless_nobody_waits() -> None:
     shedding.begin(0.0)
     assert look(shedding, 5.0, 4.0) == 2.0
     assert look(shedding, 10.0) == 2.0, "all threads may be stuck"
-    assert look(shedding, 10.1, empty=True) == 10.0
+    look(shedding, 10.1, empty=True)
+    assert look(shedding, 15.1, empty=True) == 10.0
 
 
 def test_a_burst_that_ends_within_the_interval_is_served() -> None:

@@ -25,6 +25,16 @@ def test_slots_do_not_overlap() -> None:
     assert [slot.connections for slot in slots] == [100, 200, 300]
 
 
+def test_the_counters_of_the_queue() -> None:
+    page = SharedPage(2)
+    slots = [page.take() for _ in range(2)]
+    for number, slot in enumerate(slots, 1):
+        slot.queued, slot.queue_begun = number, number * 10
+        slot.queue_wait, slot.queue_declined = number * 100, number * 1000
+    shown = [(each.queued, each.queue_begun, each.queue_wait, each.queue_declined) for each in slots]
+    assert shown == [(1, 10, 100, 1000), (2, 20, 200, 2000)]
+
+
 def test_a_full_page_says_so_and_a_slot_that_was_given_back_is_clean() -> None:
     page = SharedPage(2)
     first, _second = page.take(), page.take()
