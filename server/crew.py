@@ -37,6 +37,7 @@ from aserve.options import Settings
 from aserve.processes import LEAVING_TIME
 from aserve.recycling import Recycling
 from aserve.serverhooks import ServerHooks
+from aserve.service import ABORT_TIME
 from aserve.signals import STOPPING, Signals
 from aserve.staffing import Staffing
 
@@ -218,7 +219,7 @@ class Crew:
         """Note that `child` is about to end, and has `patience` seconds for it."""
         if patience is None:
             # A worker keeps its times by itself; a second more, and it is known that it does not.
-            patience = child.generation.settings.graceful_timeout + LEAVING_TIME + 1.0
+            patience = child.generation.settings.graceful_timeout + ABORT_TIME + LEAVING_TIME + 1.0
         child.dismiss(time.monotonic() + patience)
 
     def end(self, number: signal.Signals, patience: float | None = None) -> None:

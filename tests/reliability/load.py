@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 
 from tests.support.client import AsyncRawClient, Target, request
@@ -33,9 +35,12 @@ class Load:
     kinds: Counter[str] = field(default_factory=Counter)
     """How many answers each kind of client has got."""
     failures: list[str] = field(default_factory=list)
+    failed: list[int] = field(default_factory=list)
+    """The client's port of each connection (TCP) that has failed; 0 for one that was never made."""
     longest: float = 0.0
     """Seconds of the slowest answer to a new connection, for who wants to know."""
     interval: float = INTERVAL
+    _port: ContextVar[int] = field(default_factory=lambda: ContextVar("port"))
 
     async def run(self, over: asyncio.Event) -> None:
         """Ask until `over`, and wait for every answer."""
@@ -62,22 +67,24 @@ class Load:
     ) -> None:
         """Take note of failures, and go on."""
         begin = time.monotonic()
+        self._port.set(0)
         try:
             await work(over)
             self.kinds[kind] += 1
         except (OSError, AssertionError) as error:
             self.failures.append(f"{kind}: {error!r}")
+            self.failed.append(self._port.get())
         if kind == "a new connection":
             self.longest = max(self.longest, time.monotonic() - begin)
 
     async def _ask_once(self, _: asyncio.Event) -> None:
-        async with AsyncRawClient(self.target) as client:
+        async with self._connected() as client:
             response = await client.ask(request(headers=[("Connection", "close")]))
             self._note(response.status, response.text)
             assert await client.read_until_closed() == b""
 
     async def _keep_asking(self, over: asyncio.Event) -> None:
-        async with AsyncRawClient(self.target) as client:
+        async with self._connected() as client:
             close = False
             while not close and not over.is_set():
                 response = await client.ask(request())
@@ -86,7 +93,7 @@ class Load:
                 await asyncio.sleep(0.002)
 
     async def _upload(self, _: asyncio.Event) -> None:
-        async with AsyncRawClient(self.target) as client:
+        async with self._connected() as client:
             headers = [("Content-Length", str(PIECES * len(PIECE))), ("Connection", "close")]
             await client.send(request("POST", "/length", headers))
             for _piece in range(PIECES):
@@ -99,12 +106,19 @@ class Load:
             assert await client.read_until_closed() == b""
 
     async def _stream(self, _: asyncio.Event) -> None:
-        async with AsyncRawClient(self.target) as client:
+        async with self._connected() as client:
             response = await client.ask(request(target="/stream", headers=[("Connection", "close")]))
             versions = response.text.split()
             assert len(versions) == PIECES and len(set(versions)) == 1, response.text
             self._note(response.status, versions[0])
             assert await client.read_until_closed() == b""
+
+    @asynccontextmanager
+    async def _connected(self) -> AsyncIterator[AsyncRawClient]:
+        async with AsyncRawClient(self.target) as client:
+            if not isinstance(self.target, str):
+                self._port.set(client.socket.getsockname()[1])
+            yield client
 
     def _note(self, status: int, text: str) -> None:
         assert status == 200, f"{status} {text}"

@@ -12,8 +12,21 @@ import pytest
 from tests.conftest import Serve
 from tests.reliability.conftest import Code, ask, pid_of, wait_until, worker_log
 from tests.support.client import RawClient, request
+from tests.support.footprint import needs_proc, resident
 from tests.support.host import group_members
 from tests.support.process import ServerProcess
+
+HARMLESS = [
+    *(signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2),
+    *(signal.SIGTTIN, signal.SIGTTOU, signal.SIGWINCH),
+]
+
+_BACKTRACKING = """
+import re
+
+async def app(scope, receive, send):
+    re.match(r"(a+)+$", 60 * "a" + "b")
+"""
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
 
@@ -100,6 +113,19 @@ def test_a_worker_whose_loop_hangs_is_killed_and_replaced(serve: Serve, code: Co
     assert ask(server) == "one"
 
 
+def test_the_stacks_of_a_loop_that_never_lets_go_of_the_interpreter(serve: Serve, code: Code) -> None:
+    """No Python code can run then, not even a signal's handler."""
+    code.broken(_BACKTRACKING)
+    server = serve("--timeout", "1", "--lifespan", "off", "main:app")
+    (pid,) = server.worker_pids()
+    with RawClient(server.target) as client:
+        client.send(request())
+        server.wait_line(rf"worker=0 gen=1 pid={pid} died: signal SIGABRT$")
+    server.wait_line(r"re/__init__\.py\", line \d+ in match$")
+    server.wait_line(r"main\.py\", line \d+ in app$")
+    wait_until(lambda: len(server.worker_pids()) == 1, "a new worker")
+
+
 def test_a_worker_that_is_stopped_is_killed_and_replaced(serve: Serve, code: Code) -> None:
     """ABRT does nothing to a process that was stopped by STOP: KILL follows."""
     code.asgi()
@@ -130,6 +156,22 @@ def test_a_start_up_that_blocks_the_loop_for_longer_than_the_timeout(serve: Serv
     server = serve("--timeout", "1", "main:app")
     assert ask(server) == "one"
     assert not any("silent" in text for text in server.lines("stderr"))
+
+
+def test_a_supervisor_that_was_stopped_loses_no_worker(serve: Serve, code: Code) -> None:
+    code.asgi()
+    server = serve("-w", "2", "--timeout", "1", "main:app")
+    pids = server.worker_pids()
+    server.signal(signal.SIGSTOP)
+    with pytest.raises(AssertionError, match="within 2"):
+        server.wait_line("not to be seen", timeout=2)
+    assert ask(server) == "one"  # nobody needs it for that
+    server.signal(signal.SIGHUP)
+    server.signal(signal.SIGCONT)
+    server.wait_line("reload complete: gen=2 ")
+    for pid in pids:
+        server.wait_line(rf"pid={pid} exited$")
+    assert not any("silent" in text or "died" in text for text in server.lines("stderr"))
 
 
 @linux
@@ -186,9 +228,7 @@ def test_term_to_a_worker_is_graceful_and_it_is_replaced(serve: Serve, code: Cod
     assert not any("died" in text for text in server.lines("stderr"))
 
 
-@pytest.mark.parametrize(
-    "number", [signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGTTIN, signal.SIGTTOU, signal.SIGWINCH]
-)
+@pytest.mark.parametrize("number", HARMLESS)
 def test_a_signal_for_the_supervisor_does_not_harm_a_worker(
     serve: Serve, code: Code, number: signal.Signals
 ) -> None:
@@ -198,6 +238,40 @@ def test_a_signal_for_the_supervisor_does_not_harm_a_worker(
     os.kill(pids[0], number)
     assert ask(server, "/pid") == str(pids[0])
     assert server.worker_pids() == pids
+
+
+@pytest.mark.parametrize(
+    ("options", "name", "moment"),
+    [
+        ((), "worker=0", "on_import"),
+        ((), "worker=0", "on_startup"),
+        (("--preload",), "mold", "on_import"),
+        (("--preload",), "worker=0", "on_startup"),
+    ],
+)
+def test_nor_one_that_boots_nor_a_mold(
+    serve: Serve, code: Code, options: tuple[str, ...], name: str, moment: str
+) -> None:
+    wait = "say('begun')\nwhile not (FOLDER / 'go').exists(): time.sleep(0.01)"
+    if moment == "on_startup":
+        wait = wait.replace("\n", f"\n{8 * ' '}")
+    code.asgi(**{moment: wait})
+    server = serve(*options, "main:app", ready=False)
+    pid = int(server.wait_line(rf"{name} gen=1 pid=(\d+) booting$")[1])
+    server.wait_line("^begun$")
+    for number in HARMLESS:
+        os.kill(pid, number)
+    server.signal(signal.SIGUSR1)  # which is passed on to all
+    code.go()
+    server.wait_ready()
+    if options:  # nor a mold that is ready
+        pid = int(server.wait_line(r"mold gen=1 pid=(\d+) ready")[1])
+        for number in HARMLESS:
+            os.kill(pid, number)
+        server.signal(signal.SIGTTIN)
+        server.wait_line("worker=1 gen=1 pid=.* ready")
+    assert ask(server) == "one"
+    assert not any("died" in text for text in server.lines("stderr"))
 
 
 def test_a_draining_worker_that_dies_is_told_and_not_replaced(serve: Serve, code: Code) -> None:
@@ -259,6 +333,25 @@ def test_a_worker_holds_its_own_channel_and_nobody_elses(serve: Serve, code: Cod
         for pid in (server.pid, *server.worker_pids())
     ]
     assert [len(found) for found in memory] == [3, 1, 1, 1]
+
+
+@needs_proc
+@pytest.mark.slow
+@pytest.mark.parametrize("options", [(), ("--preload",)], ids=["plain", "preload"])
+def test_fifty_reloads_leave_nothing_behind(serve: Serve, code: Code, options: tuple[str, ...]) -> None:
+    """Descriptors, processes, memory: of the supervisor, which stays."""
+    code.asgi()
+    server = serve(*options, "-w", "2", "main:app")
+    count, held = 3 + len(options), len(descriptors(server.pid))
+    sizes = {}
+    for generation in range(2, 52):
+        server.signal(signal.SIGHUP)
+        server.wait_line(f"reload complete: gen={generation} ")
+        if generation in (11, 51):
+            wait_until(lambda: len(group_members(server.pid)) == count, "the old ones have ended")
+            wait_until(lambda: len(descriptors(server.pid)) == held, "no descriptor is left over")
+            sizes[generation] = resident(server.pid)
+    assert sizes[51] - sizes[11] < 500_000, sizes
 
 
 @linux
