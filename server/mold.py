@@ -12,6 +12,7 @@ worker's parent: it waits for the worker as for any other, and no worker minds t
 
 from __future__ import annotations
 
+import _thread
 import contextlib
 import ctypes
 import gc
@@ -243,6 +244,8 @@ def _left_running(loops: set[str]) -> str:
     """
     main = threading.main_thread()
     threads = [thread.name for thread in threading.enumerate() if thread is not main]
+    # Those that were started without the module threading have no names.
+    threads += ["unnamed"] * (_thread._count() - len(threads))
     if threads:
         return (
             f"its import has started threads ({', '.join(threads)}), which workers would not have: "

@@ -14,7 +14,10 @@ from tests.conftest import Serve
 from tests.reliability.conftest import Code, ask
 from tests.reliability.load import Load
 from tests.reliability.test_reload_under_load import VERSIONS, wait_line
+from tests.support.footprint import proportional
 from tests.support.process import ServerProcess
+
+ROOT = Path(__file__).parents[2]
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="--preload needs Linux")
 
@@ -84,10 +87,14 @@ def test_a_mold_that_dies_takes_nobody_with_it(serve: Serve, code: Code) -> None
             "from threading import *\nThread(target=Event().wait, name='poller', daemon=True).start()",
             r"its import has started threads \(poller\)",
         ),
+        (
+            "import _thread, time\n_thread.start_new_thread(time.sleep, (60,))\ntime.sleep(0.1)",
+            r"its import has started threads \(unnamed\)",
+        ),
         ("import asyncio\nloop = asyncio.new_event_loop()", "its import has opened an event loop"),
         ("import uvloop\nloop = uvloop.new_event_loop()", "its import has opened an event loop"),
     ],
-    ids=["thread", "asyncio", "uvloop"],
+    ids=["thread", "unnamed", "asyncio", "uvloop"],
 )
 def test_what_cannot_be_copied_is_refused(serve: Serve, code: Code, source: str, reason: str) -> None:
     code.broken(f"{source}\nasync def app(scope, receive, send): ...")
@@ -128,3 +135,14 @@ def test_the_end_of_the_supervisor_is_the_end_of_all(serve: Serve, code: Code) -
     server.signal(signal.SIGTERM)
     assert server.wait() == 0
     assert not any(Path(f"/proc/{pid}").exists() for pid in pids)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("app", ["tests.apps.django_app:application", "tests.apps.fastapi_app:app"])
+def test_workers_share_the_memory_of_the_import(serve: Serve, app: str) -> None:
+    sums = []
+    for options in ((), ("--preload",)):
+        server = serve("-w", "4", "--chdir", str(ROOT), *options, app)
+        sums.append(sum(proportional(pid) for pid in server.worker_pids()))
+        server.stop()
+    assert sums[1] < 0.7 * sums[0], sums

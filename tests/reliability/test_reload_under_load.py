@@ -52,6 +52,24 @@ async def test_no_request_fails(
     print(f"{load.answers.total()} answers, slowest new connection {load.longest:.3f} s")
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("interface", ["asgi", "wsgi"])
+async def test_no_request_fails_in_twenty_reloads(serve: Serve, code: Code, interface: str) -> None:
+    code.write(interface, "version-1")
+    server = serve("-w", "4", "main:app")
+    load = Load(server.target)
+    over = asyncio.Event()
+    running = asyncio.create_task(load.run(over))
+    for generation in range(2, 22):
+        code.write(interface, f"version-{generation}")
+        server.signal(signal.SIGHUP)
+        await wait_line(server, f"reload complete: gen={generation} ")
+    over.set()
+    await running
+    assert load.failures == [], f"{len(load.failures)} of {load.answers.total()}\n{server.output()}"
+    assert len(load.answers) > 15
+
+
 @pytest.mark.parametrize("interface", ["asgi", "wsgi"])
 async def test_workers_that_are_told_to_stop_one_by_one(serve: Serve, code: Code, interface: str) -> None:
     """TERM to a worker cuts nothing off either, apart from connections that are kept open but idle."""

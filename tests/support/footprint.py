@@ -19,6 +19,11 @@ def resident(pid: int) -> int:
     return _kilobytes(Path(f"/proc/{pid}/smaps_rollup"), "Rss") * 1024
 
 
+def proportional(pid: int) -> int:
+    """Return the bytes that `pid` has in use, of those that it shares with others only its part (PSS)."""
+    return _kilobytes(Path(f"/proc/{pid}/smaps_rollup"), "Pss") * 1024
+
+
 def peak(pid: int) -> int:
     """Return the most bytes of memory that `pid` has had in use since `reset_peak`."""
     return _kilobytes(Path(f"/proc/{pid}/status"), "VmHWM") * 1024
