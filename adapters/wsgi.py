@@ -280,6 +280,7 @@ class WSGIAdapter:
         multiprocess: bool,
     ) -> None:
         self.exchange_factory: ExchangeFactory
+        self.websocket_factory: ExchangeFactory | None = None
         self.pool = ThreadPool(loop, threads)
         self._threads = threads
         self._script_name = root_path.rstrip("/")

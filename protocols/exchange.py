@@ -91,6 +91,8 @@ class Exchange(Incoming):
     response_headers: Iterable[tuple[bytes, bytes]]
     replaced: frozenset[bytes]
     origin: Origin | None
+    close_code = 0
+    """Of a WebSocket that is over, 0 for all other exchanges."""
 
     def __init__(
         self,
@@ -334,7 +336,7 @@ class Exchange(Incoming):
         announced = self.body_sent + self.remaining
         if self.state is _BODY:
             self.break_off()
-        self.connection.close_after_response()
+        self.connection.drain()
         return ResponseError(f"content-length is {announced}, the body has {size} bytes")
 
     def _misplaced(self, text: str) -> Exception:

@@ -1,8 +1,8 @@
 """The one table of options: `Settings`, whose fields are declared with all that there is to say of them.
 
 The command line, the `ASERVE_*` environment variables, `--help` and docs/settings.md are made from
-it. To add an option, add a field; what has to do with clients and proxies is in limits.py,
-with the processes' surroundings in processoptions.py.
+it. To add an option, add a field; what has to do with clients and proxies is in limits.py, with
+WebSockets in websockets.py, with the processes' surroundings in processoptions.py.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from aserve.processoptions import ProcessSettings
 
 SECTIONS: Final = (
     *("Application", "Sockets", "Workers", "Recycling", "Timeouts", "Slow clients", "Limits"),
-    *("Headers", "Proxies", "Logging", "Process", "Start"),
+    *("WebSockets", "Headers", "Proxies", "Logging", "Process", "Start"),
 )
 """The order in which help and reference have them."""
 

@@ -9,12 +9,12 @@ import dataclasses
 
 from aserve import identity, validators
 from aserve.declaration import option
-from aserve.limits import ClientSettings
+from aserve.websockets import WebSocketSettings
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class ProcessSettings(ClientSettings):
-    """Those settings, and the ones of limits.py: one line of classes, since they have slots."""
+class ProcessSettings(WebSocketSettings):
+    """Those settings, and the ones of websockets.py: one line of classes, since they have slots."""
 
     pidfile: str | None = option(
         "-p",
