@@ -147,7 +147,7 @@ class Exchange(Incoming):
     # The response
 
     def start(self, status: int, headers: Iterable[tuple[bytes, bytes]], reason: bytes = b"") -> None:
-        """Take the response's head. It is held until there are body bytes, or `flush_head`.
+        """Take the response's head. It is held until there are body bytes, or `flush`.
 
         status: 200 to 999. headers: names and values as bytes. reason: the reason phrase if it is
         not the standard one. Replaces a head that is still held.
@@ -213,7 +213,7 @@ class Exchange(Incoming):
         else:
             raise self._misplaced("the response is already complete")
 
-    def flush_head(self) -> None:
+    def flush(self) -> None:
         """Send a head that is still held, without waiting for body bytes any longer."""
         if self.state is _HELD:
             self._write_first(b"")

@@ -51,6 +51,13 @@ class ExchangeFactory(Protocol):
     ) -> Exchange: ...
 
 
+class Holder(Protocol):
+    """Who does not send everything at once: more may come that can leave together with it."""
+
+    def flush(self) -> None:
+        """Send what is held, if that has not happened yet."""
+
+
 class ConnectionGroup:
     """The connections that one event loop serves with one application.
 
@@ -122,7 +129,7 @@ class ConnectionGroup:
         self.idle_deadline = 0.0
         self._timer: asyncio.TimerHandle | None = None
         self._empty: asyncio.Event = asyncio.Event()
-        self._held: list[Exchange] = []
+        self._held: list[Holder] = []
         self._set_deadlines()
 
     def connection(self) -> Http1Connection:
@@ -254,18 +261,18 @@ class ConnectionGroup:
                 connection.reset_on_close()  # or the kernel goes on trying for minutes
                 connection.transport.abort()
 
-    # Heads that are held
+    # What is held
 
-    def hold(self, exchange: Exchange) -> None:
-        """See to it that a held head leaves at the end of this turn of the loop."""
+    def hold(self, holder: Holder) -> None:
+        """See to it that what is held leaves at the end of this turn of the loop."""
         if not self._held:
             self.loop.call_soon(self._flush)
-        self._held.append(exchange)
+        self._held.append(holder)
 
     def _flush(self) -> None:
         held, self._held = self._held, []
-        for exchange in held:
-            exchange.flush_head()
+        for holder in held:
+            holder.flush()
 
     # The end
 

@@ -95,7 +95,8 @@ def compile_format(
     '-' for none), f referer, a user agent, T M D L time in seconds, milliseconds, microseconds and
     decimal seconds, p process id, w close code of a WebSocket or '-', {name}i request header, {name}o
     response header, {name}e environment variable. `monotonic` is the clock of `Exchange.started`,
-    `clock` the wall's; both in seconds. Raises ValueError for what is none of them. Call it in the process that uses it.
+    `clock` the wall's; both in seconds. Raises ValueError for what is none of them. Call it in the
+    process that uses it.
     """
     return _Compiler().compile(NAMED.get(text, text), monotonic, clock)
 

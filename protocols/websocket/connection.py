@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from math import inf
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, ClassVar, Final, Protocol
 
 from aserve.protocols.errors import ClientDisconnectedError, WebSocketFailedError
 from aserve.protocols.lingering import LingeringConnection
@@ -30,6 +30,8 @@ CLOSE_TIME: Final = 10.0
 LAST_TIME: Final = 1.0
 # Above this a payload leaves without being copied behind its frame's head.
 _COPY_LIMIT: Final = 16 * 1024
+# Frames that are held to leave together: only the transport tells when it is enough.
+_MOST_HELD: Final = 64
 
 
 class Listener(Protocol):
@@ -100,6 +102,9 @@ class WebSocketConnection(LingeringConnection):
         "taken",
     )
 
+    # For the tests, which hold the two ways together.
+    short: ClassVar[bool] = True
+
     def __init__(self, before: Http1Connection, listener: Listener, deflate: Deflate | None) -> None:
         super().__init__(before.group)
         self.transport = before.transport
@@ -117,7 +122,8 @@ class WebSocketConnection(LingeringConnection):
         self.taken = 0
         self._listener = listener
         self._deflate = deflate
-        self._frames = FrameReader(self, limit=self.group.options.websocket.max_size, deflate=deflate)
+        limit = self.group.options.websocket.max_size
+        self._frames = FrameReader(self, limit=limit, deflate=deflate, short=self.short)
         self._ending: WebSocketFailedError | tuple[int, str] | None = None
         self._outbox: list[bytes] | None = None
         self._pong: bytes | None = None
@@ -250,22 +256,23 @@ class WebSocketConnection(LingeringConnection):
     def _send(self, first: int, payload: bytes) -> None:
         head = frames.head(first, len(payload))
         self.sent += len(head) + len(payload)
-        if not self._gathers:
-            # uvloop's transports write at the end of the loop's turn what they were given in it;
-            # asyncio's would make a system call, and a segment, of each of many small messages.
-            if self._outbox is None:
-                self._outbox = []
-                self.group.loop.call_soon(self._flush)
-            self._outbox.append(head + payload)
-        elif len(payload) <= _COPY_LIMIT:
-            self.transport.write(head + payload)
+        if len(payload) > _COPY_LIMIT:
+            self.flush()
+            self.write_pieces((head, payload))
+        elif self._outbox is None:
+            # A transport makes a system call, and a segment, of everything that it is given.
+            self._outbox = [head + payload]
+            self.group.hold(self)
         else:
-            self.transport.writelines((head, payload))
+            self._outbox.append(head + payload)
+            if len(self._outbox) >= _MOST_HELD:
+                self.flush()
 
-    def _flush(self) -> None:
+    def flush(self) -> None:
+        """Send what was held to leave together."""
         outbox, self._outbox = self._outbox, None
-        if outbox and not self.transport.is_closing():
-            self.transport.write(b"".join(outbox))
+        if outbox is not None and not self.transport.is_closing():
+            self.transport.write(outbox[0] if len(outbox) == 1 else b"".join(outbox))
 
     # The end
 
@@ -307,7 +314,7 @@ class WebSocketConnection(LingeringConnection):
         )
         self.close_with(failed.code, failed.reason)
         self._end(failed.code, failed.reason)
-        self._flush()
+        self.flush()
         if self.reading is _UPGRADE:
             self.linger()
 
@@ -327,7 +334,7 @@ class WebSocketConnection(LingeringConnection):
         if self.reading is _UPGRADE:
             self.reading = Reading.DISCARD
         self.deadline = inf
-        self._flush()
+        self.flush()
         if not self.transport.is_closing():
             self.close()
 
@@ -367,7 +374,7 @@ class WebSocketConnection(LingeringConnection):
     def _ping(self) -> None:
         timeout = self.group.options.websocket.ping_timeout
         self._send(frames.PING, b"")
-        self._flush()
+        self.flush()
         self.silent = self.pinged = timeout > 0
         self.taken = self.sent - self.untaken()
         self.deadline = self.group.deadline_in(timeout) if timeout else self._ping_deadline()

@@ -118,22 +118,27 @@ class Deflate(Extension):
         """A message that has come in one frame; raises `WebSocketFailedError`."""
         self.inflated = 0
         try:
-            message = self._inflate(data) + self._inflate(_TAIL)
+            message = self._inflate(data)
+            if not self._too_big():
+                message += self._inflate(_TAIL)
         except zlib.error:
             raise WebSocketFailedError(INVALID_DATA, "invalid compressed data", "RFC 7692 §7.2.2") from None
-        if self.limit and self.inflated > self.limit:
+        if self._too_big():
             raise WebSocketFailedError(TOO_BIG, "message too big", "--ws-max-size")
         self._end()
         return message
 
+    def _too_big(self) -> bool:
+        return self.limit > 0 and self.inflated > self.limit
+
     def _inflate(self, data: bytes) -> bytes:
-        """Inflate `data`, but not further than a byte above the limit."""
+        """Inflate `data`, but not further than a byte above the limit, which has not been passed yet."""
         room = self.limit - self.inflated + 1 if self.limit else 0
         if self.inflater is None:
             self.inflater = zlib.decompressobj(-max(self.client_bits, _LEAST_BITS))
         result: bytes = self.inflater.decompress(data, room)
         self.inflated += len(result)
-        while self.inflater.eof and not (self.limit and self.inflated > self.limit):
+        while self.inflater.eof and not self._too_big():
             # A final block (RFC 7692 §7.2.3.4) is the end for zlib, but not for the message.
             rest = self.inflater.unused_data
             self.inflater = zlib.decompressobj(-max(self.client_bits, _LEAST_BITS))
@@ -156,10 +161,10 @@ class Deflate(Extension):
     ) -> CloseReason | RsvBits:
         """Take note of what the frame is; only a message's first one says that it is compressed."""
         self.control = opcode.iscontrol()
-        if self.control:
+        if self.control or opcode is Opcode.CONTINUATION:
             return _NOTHING
         if self.compressed is not None:
-            return _NOTHING
+            return CloseReason.PROTOCOL_ERROR  # a message within another one
         self.compressed = rsv.rsv1
         self.inflated = 0
         return _FIRST
@@ -190,7 +195,7 @@ class Deflate(Extension):
             result = self._inflate(data)
         except zlib.error:
             return CloseReason.INVALID_FRAME_PAYLOAD_DATA
-        if self.limit and self.inflated > self.limit:
+        if self._too_big():
             return CloseReason.MESSAGE_TOO_BIG
         return result
 
