@@ -244,7 +244,7 @@ class ASGIWebSocket(ASGIExchange):
     def _raised(self, error: BaseException) -> None:
         if self.socket is None:
             super()._raised(error)
-        elif self.disconnected and comes_of_disconnect(error):
+        elif not self.socket.usable and comes_of_disconnect(error):
             logger.debug("the client has gone: %s", self.line(), exc_info=error)
         else:
             log_exception(self.line(), error)

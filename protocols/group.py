@@ -171,8 +171,8 @@ class ConnectionGroup:
 
     def leaving_deadline(self) -> float:
         """For a WebSocket that is to end because the server does: not all of them at once."""
-        left = max(0.0, self.leaving_until - self.clock.now)
-        return self.clock.now + random.random() * left
+        now = self.loop.time()
+        return now + random.random() * max(0.0, self.leaving_until - now)
 
     def start(self) -> None:
         """Begin to sweep."""
@@ -320,7 +320,7 @@ class ConnectionGroup:
         """
         if not self.draining:
             self.draining = True
-            self.leaving_until = self.clock.now + graceful * LEAVING_SHARE
+            self.leaving_until = self.loop.time() + graceful * LEAVING_SHARE
             for connection in self.connections:
                 connection.drain()
             self._sweep_every(DRAINING_INTERVAL)

@@ -195,6 +195,11 @@ class WebSocketConnection(LingeringConnection):
 
     # Called by the listener
 
+    @property
+    def usable(self) -> bool:
+        """Whether messages can be sent."""
+        return self.state is _OPEN and self.reading is _UPGRADE
+
     def send_text(self, text: str) -> None:
         """Send a text message; raises `ClientDisconnectedError`."""
         self._send_message(frames.TEXT, text.encode())
@@ -205,7 +210,7 @@ class WebSocketConnection(LingeringConnection):
 
     def close_with(self, code: int, reason: str = "") -> None:
         """Send a Close frame and wait for the client's; nothing if it is closed already."""
-        if self.state is not _OPEN or self.reading is not _UPGRADE:
+        if not self.usable:
             return
         self._send(frames.CLOSE, closing.payload(code, reason))
         self._note(code, reason)
@@ -246,7 +251,7 @@ class WebSocketConnection(LingeringConnection):
     # Sending
 
     def _send_message(self, first: int, data: bytes) -> None:
-        if self.state is not _OPEN or self.reading is not _UPGRADE:
+        if not self.usable:
             raise ClientDisconnectedError("the WebSocket is closed")
         if self._deflate is not None and len(data) >= LEAST:
             data = self._deflate.compress(data)
@@ -298,7 +303,7 @@ class WebSocketConnection(LingeringConnection):
         if isinstance(ending, WebSocketFailedError):
             self._fail(ending)
         elif ending is not None:
-            if self.state is _OPEN and self.reading is _UPGRADE:
+            if self.usable:
                 self._send(frames.CLOSE, closing.payload(ending[0], ""))
             self._end(*ending)
             self._close_transport()
@@ -348,7 +353,7 @@ class WebSocketConnection(LingeringConnection):
 
     def expire(self) -> None:
         """The deadline is over: for the Close frame, a pong, the connection, or the next ping."""
-        self.deadline = inf
+        due, self.deadline = self.deadline, inf
         if self._ending is not None:
             self.end()
         elif self.reading is not _UPGRADE:
@@ -356,7 +361,8 @@ class WebSocketConnection(LingeringConnection):
         elif self.state is _CLOSING:
             self.transport.abort()
         elif self.group.draining:
-            self._leave()
+            restarting = due <= self.group.leaving_until
+            self.close_with(closing.SERVICE_RESTART if restarting else closing.GOING_AWAY)
         elif not self.pinged:
             self._ping()
         elif self._alive():
@@ -390,10 +396,6 @@ class WebSocketConnection(LingeringConnection):
         """Close it some time in the next seconds: the client is to come back, but not with all others."""
         if self.state is _OPEN:
             self.deadline = self.group.leaving_deadline()
-
-    def _leave(self) -> None:
-        restarting = self.group.clock.now <= self.group.leaving_until
-        self.close_with(closing.SERVICE_RESTART if restarting else closing.GOING_AWAY)
 
     def cut_off(self) -> None:
         self.close_with(closing.GOING_AWAY)
