@@ -9,6 +9,7 @@ import pytest
 
 from aserve.protocols.errors import ClientDisconnectedError, ResponseError, WebSocketMessageError
 from aserve.protocols.options import WebSocketOptions
+from aserve.protocols.trust import Trust
 from tests.support.client import request
 from tests.support.inprocess import Application, Message, Receive, Scope, Send, serving
 from tests.support.loops import every_loop
@@ -77,6 +78,27 @@ async def test_scope(http: str) -> None:
     }
     assert headers[:2] == [(b"host", b"test"), (b"upgrade", b"websocket")]
     assert headers[-1] == (b"x-a", b"1")
+
+
+async def test_scope_behind_a_proxy() -> None:
+    """What a trusted proxy says counts for WebSockets as for requests; https is wss."""
+    scopes: list[Scope] = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        scopes.append(scope)
+        await send({"type": "websocket.close"})
+
+    fields = [
+        ("X-Forwarded-For", "203.0.113.7"),
+        ("X-Forwarded-Proto", "https"),
+        ("X-Forwarded-Host", "a.example"),
+    ]
+    async with serving(app, forwarded_trust=Trust(["127.0.0.1"])) as served, served.client() as client:
+        assert (await client.ask(handshake("/", *fields))).status == 403
+    [scope] = scopes
+    assert (scope["scheme"], scope["client"]) == ("wss", ("203.0.113.7", 0))
+    assert scope["server"] == ("a.example", 443)
+    assert (b"host", b"a.example") in scope["headers"]
 
 
 async def test_accept_with_subprotocol_and_headers() -> None:
