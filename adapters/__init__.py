@@ -26,6 +26,10 @@ class Adapter(Protocol):
 
     exchange_factory: ExchangeFactory
 
+    @property
+    def websocket_factory(self) -> ExchangeFactory | None:
+        """What makes the exchange of a request that begins a WebSocket; None if there are none."""
+
     async def startup(self) -> None:
         """Make the application ready; raises `LifespanError`."""
 

@@ -16,9 +16,11 @@ from aserve.adapters.errorlog import log_exception, task_stack
 from aserve.adapters.interfaces import Interface
 from aserve.adapters.lifespan import Lifespan
 from aserve.protocols.errors import ResponseError
+from aserve.protocols.exchange import Exchange
 from aserve.protocols.extended import ExtendedExchange
 from aserve.protocols.group import ExchangeFactory
 from aserve.protocols.http1 import Http1Connection
+from aserve.protocols.policy import Framing
 from aserve.protocols.states import Response
 from aserve.protocols.target import split_target
 
@@ -35,6 +37,9 @@ _HELD = Response.HELD
 _FILE = Response.FILE
 _DONE = Response.DONE
 _BROKEN = Response.BROKEN
+
+# What Starlette raises when the client has gone.
+_DISCONNECTS: Final = frozenset({"ClientDisconnect", "WebSocketDisconnect"})
 
 _EXTENSIONS: Final = extensions.COMMON
 
@@ -177,7 +182,7 @@ class ASGIExchange(ExtendedExchange):
         self.fail()
 
     def _raised(self, error: BaseException) -> None:
-        if self.disconnected and _comes_of_disconnect(error):
+        if self.disconnected and comes_of_disconnect(error):
             logger.debug("the client has gone: %s", self.line(), exc_info=error)
             self.break_off()
             return
@@ -217,6 +222,35 @@ class ASGIAdapter:
         BoundExchange.app = staticmethod(application)
         BoundExchange.adapter = self
         self.exchange_factory = BoundExchange if hooks is None else hooks.asgi(BoundExchange)
+        self._app = application
+        self._websocket_class: ExchangeFactory | None = None
+
+    def websocket_factory(
+        self,
+        connection: Http1Connection,
+        method: str,
+        target: bytes,
+        version: str,
+        headers: list[tuple[bytes, bytes]],
+        framing: Framing | None,
+    ) -> Exchange:
+        """The exchange of a request that begins a WebSocket; raises `RequestRefusedError`."""
+        if self._websocket_class is None:
+            self._websocket_class = self.websocket_class()
+        return self._websocket_class(connection, method, target, version, headers, framing)
+
+    def websocket_class(self) -> ExchangeFactory:
+        """The class of such exchanges, imported only where there are any."""
+        from aserve.adapters.websocket import ASGIWebSocket
+
+        class BoundWebSocket(ASGIWebSocket):
+            """As BoundExchange."""
+
+            __slots__ = ()
+
+        BoundWebSocket.app = staticmethod(self._app)
+        BoundWebSocket.adapter = self
+        return BoundWebSocket
 
     async def startup(self) -> None:
         """Run the lifespan start-up; raises `LifespanError`."""
@@ -269,12 +303,12 @@ def _as_bytes(body: object) -> bytes:
     raise ResponseError(f"the body of a response is bytes, not {type(body).__name__}")
 
 
-def _comes_of_disconnect(error: BaseException | None) -> bool:
+def comes_of_disconnect(error: BaseException | None) -> bool:
     """Whether an exception is what an application makes of a client that has gone, not a fault."""
     while error is not None:
         if isinstance(error, BaseExceptionGroup):
-            return all(_comes_of_disconnect(each) for each in error.exceptions)
-        if isinstance(error, OSError) or type(error).__name__ == "ClientDisconnect":
+            return all(comes_of_disconnect(each) for each in error.exceptions)
+        if isinstance(error, OSError) or type(error).__name__ in _DISCONNECTS:
             return True
         error = error.__cause__ or error.__context__
     return False

@@ -250,6 +250,7 @@ class WSGIAdapter:
         hooks: RequestHooks | None = None,
     ) -> None:
         self.exchange_factory: ExchangeFactory
+        self.websocket_factory: ExchangeFactory | None = None
         self.runner = runner
         self._script_name = root_path.rstrip("/")
         self._multiprocess = multiprocess

@@ -1,11 +1,11 @@
 """How a round is measured, and which columns come out of it. One declaration for each way of measuring."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks import checks, wrk
+from benchmarks import checks, websockets, wrk
 from benchmarks.idle import IdleConnections
 from benchmarks.processes import Cores, RunningServer
 from benchmarks.results import Sample
@@ -16,6 +16,7 @@ WARM_UP_REQUESTS = 500
 # Held before the first look at the memory, so that what a server allocates once is not counted per
 # connection.
 FIRST_CONNECTIONS = 100
+BROADCAST_CLIENTS = 100
 # Long enough for a server's periodic work to come round.
 IDLE_SECONDS = 2.0
 
@@ -110,23 +111,79 @@ def measure_idle(current: Round) -> Sample:
     """Open idle connections and look at what they take."""
     server, wanted = current.server, current.settings.idle_connections
     with IdleConnections(server.port, current.exchange.answer) as connections:
-        connections.open(min(FIRST_CONNECTIONS, wanted))
-        before = sum(server.memory())
-        opened = connections.open(wanted - len(connections.sockets))
-        after = sum(server.memory())
-        cpu_before = server.cpu_time()
-        time.sleep(IDLE_SECONDS)
-        used = server.cpu_time() - cpu_before
-        alive = connections.alive()
-        sample = {
-            "open": float(alive),
-            "cpu": 1e3 * used.total / IDLE_SECONDS,
-            "memory": after / 1024,
-            "errors": float(wanted - alive + connections.answering()),
-        }
-        if opened:
-            sample["each"] = (after - before) / opened
+        return _measure_idle(server, wanted, connections)
+
+
+def _measure_idle(
+    server: RunningServer, wanted: int, connections: IdleConnections | websockets.WebSockets
+) -> Sample:
+    connections.open(min(FIRST_CONNECTIONS, wanted))
+    before = sum(server.memory())
+    opened = connections.open(wanted - len(connections.sockets))
+    after = sum(server.memory())
+    cpu_before = server.cpu_time()
+    time.sleep(IDLE_SECONDS)
+    used = server.cpu_time() - cpu_before
+    alive = connections.alive()
+    sample = {
+        "open": float(alive),
+        "cpu": 1e3 * used.total / IDLE_SECONDS,
+        "memory": after / 1024,
+        "errors": float(wanted - alive + connections.answering()),
+    }
+    if opened:
+        sample["each"] = (after - before) / opened
     return sample
+
+
+def _measure_messages(current: Round, load: Generator[int, None, None]) -> Sample:
+    """Take the server's CPU time from when the WebSockets of `load` are open to its end."""
+    server = current.server
+    next(load)
+    core = current.cores.server
+    core_before = core_time(core) if core is not None else 0.0
+    cpu_before, started = server.cpu_time(), time.monotonic()
+    count = next(load)
+    used, elapsed = server.cpu_time() - cpu_before, time.monotonic() - started
+    sample = {
+        "messages": count,
+        "rate": count / elapsed,
+        "cpu": 1e6 * used.total / count,
+        "system": 1e6 * used.total / count * used.system / ((used.user + used.system) or 1.0),
+        "memory": sum(server.memory()) / 1024,
+        "busy": 100 * used.total / elapsed,
+        "errors": 0,
+    }
+    if core is not None:
+        sample["foreign"] = max(0.0, 100 * (core_time(core) - core_before - used.total) / elapsed)
+    load.close()
+    return sample
+
+
+def measure_websocket_echo(current: Round) -> Sample:
+    """Have messages echoed, after a second of warming up."""
+    port, settings = current.server.port, current.settings
+    for _ in websockets.echo(port, settings.connections, 1):
+        pass
+    return _measure_messages(current, websockets.echo(port, settings.connections, settings.duration))
+
+
+def measure_websocket_broadcast(current: Round) -> Sample:
+    """Have messages sent to a hundred clients, after a second of warming up."""
+    port = current.server.port
+    for _ in websockets.broadcast(port, BROADCAST_CLIENTS, 1):
+        pass
+    time.sleep(0.2)  # until the server has noticed that those clients have gone
+    return _measure_messages(
+        current, websockets.broadcast(port, BROADCAST_CLIENTS, current.settings.duration)
+    )
+
+
+def measure_websocket_idle(current: Round) -> Sample:
+    """Open WebSockets that do nothing and look at what they take."""
+    server, wanted = current.server, current.settings.idle_connections
+    with websockets.WebSockets(server.port) as connections:
+        return _measure_idle(server, wanted, connections)
 
 
 def measure_start(current: Round) -> Sample:
@@ -140,6 +197,22 @@ def measure_start(current: Round) -> Sample:
         "errors": 0,
     }
 
+
+IDLE_COLUMNS = (
+    Column("KiB per connection", "each", charted=True),
+    Column("minimum", "each", "minimum"),
+    Column("connections held", "open", "minimum", digits=0),
+    Column("CPU ms per s at rest", "cpu"),
+    Column("PSS MiB", "memory"),
+)
+MESSAGE_COLUMNS = (
+    Column("CPU µs per message", "cpu", charted=True),
+    Column("minimum", "cpu", "minimum"),
+    Column("of it in the kernel", "system"),
+    Column("messages/s", "rate", digits=0),
+    Column("PSS MiB", "memory"),
+    Column("core busy %", "busy", digits=0),
+)
 
 MEASURES: Mapping[str, Measure] = {
     "load": Measure(
@@ -155,17 +228,10 @@ MEASURES: Mapping[str, Measure] = {
             Column("core busy %", "busy", digits=0),
         ),
     ),
-    "idle": Measure(
-        measure_idle,
-        (
-            Column("KiB per connection", "each", charted=True),
-            Column("minimum", "each", "minimum"),
-            Column("connections held", "open", "minimum", digits=0),
-            Column("CPU ms per s at rest", "cpu"),
-            Column("PSS MiB", "memory"),
-        ),
-        rounds=lambda rounds: min(rounds, 3),
-    ),
+    "idle": Measure(measure_idle, IDLE_COLUMNS, rounds=lambda rounds: min(rounds, 3)),
+    "websocket-echo": Measure(measure_websocket_echo, MESSAGE_COLUMNS),
+    "websocket-broadcast": Measure(measure_websocket_broadcast, MESSAGE_COLUMNS),
+    "websocket-idle": Measure(measure_websocket_idle, IDLE_COLUMNS, rounds=lambda rounds: min(rounds, 3)),
     "start": Measure(
         measure_start,
         (

@@ -49,12 +49,14 @@ class Scenario:
     """With which options a server is started. More than one: each server takes part with each of them."""
     constant: bool = False
     """The answer is the constant one of the limit probe, which takes part as well."""
+    websocket: bool = False
+    """The work comes over WebSockets; the exchange only shows that the server is there."""
     default: bool = True
     """Runs unless scenarios are named."""
 
     def admits(self, server: Server) -> bool:
         """Whether the server can take part."""
-        if server.constant and not self.constant:
+        if (server.constant and not self.constant) or (self.websocket and not server.websocket):
             return False
         return all(server.can(self.interface, options) for options in self.options)
 
@@ -104,6 +106,34 @@ SCENARIOS: tuple[Scenario, ...] = (
         HELLO_EXCHANGE,
         measure="idle",
         options=("idle",),
+    ),
+    Scenario(
+        "websocket-echo",
+        "WebSockets: 32 bytes, echoed",
+        "asgi",
+        "asgi_apps:websocket",
+        HELLO_EXCHANGE,
+        measure="websocket-echo",
+        websocket=True,
+    ),
+    Scenario(
+        "websocket-broadcast",
+        "WebSockets: 32 bytes to 100 clients",
+        "asgi",
+        "asgi_apps:websocket",
+        HELLO_EXCHANGE,
+        measure="websocket-broadcast",
+        websocket=True,
+    ),
+    Scenario(
+        "websocket-idle",
+        "WebSockets that do nothing",
+        "asgi",
+        "asgi_apps:websocket",
+        HELLO_EXCHANGE,
+        measure="websocket-idle",
+        options=("idle",),
+        websocket=True,
     ),
     Scenario(
         "asgi-start",

@@ -35,6 +35,8 @@ class Server:
     """Modules that the environment must have."""
     constant: bool = False
     """Runs no application, so it takes part only where the answer is the constant one."""
+    websocket: bool = True
+    """It has WebSockets, where it has ASGI."""
     default: bool = True
     """Takes part unless servers are named."""
     environment: Mapping[str, str] = field(default_factory=dict)
@@ -179,6 +181,7 @@ SERVERS: tuple[Server, ...] = (
         distribution="fastpysgi",
         commands={"asgi": FASTPYSGI, "wsgi": FASTPYSGI},
         notes={"wsgi": INLINE_NOTE},
+        websocket=False,
         requires=("fastpysgi",),
     ),
     Server(

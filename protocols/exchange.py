@@ -88,6 +88,8 @@ class Exchange(Incoming):
     response_headers: Iterable[tuple[bytes, bytes]]
     replaced: frozenset[bytes]
     origin: Origin | None
+    close_code = 0
+    """Of a WebSocket that is over, 0 for all other exchanges."""
 
     def __init__(
         self,
@@ -142,7 +144,7 @@ class Exchange(Incoming):
     # The response
 
     def start(self, status: int, headers: Iterable[tuple[bytes, bytes]], reason: bytes = b"") -> None:
-        """Take the response's head. It is held until there are body bytes, or `flush_head`.
+        """Take the response's head. It is held until there are body bytes, or `flush`.
 
         status: 200 to 999. headers: names and values as bytes. reason: the reason phrase if it is
         not the standard one. Replaces a head that is still held.
@@ -197,7 +199,7 @@ class Exchange(Incoming):
         else:
             raise self._misplaced("the response is already complete")
 
-    def flush_head(self) -> None:
+    def flush(self) -> None:
         """Send a head that is still held, without waiting for body bytes any longer."""
         if self.state is _HELD:
             self._write_first(b"")
@@ -320,7 +322,7 @@ class Exchange(Incoming):
         announced = self.body_sent + self.remaining
         if self.state is _BODY:
             self.break_off()
-        self.connection.close_after_response()
+        self.connection.drain()
         return ResponseError(f"content-length is {announced}, the body has {size} bytes")
 
     def _misplaced(self, text: str) -> Exception:

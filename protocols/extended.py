@@ -148,7 +148,7 @@ class ExtendedExchange(Exchange):
             return False
         if self.remaining >= 0 and (size > self.remaining or (size != self.remaining and not more)):
             raise self._bad_length(self.body_sent + size)
-        self.flush_head()
+        self.flush()
         if self.chunked:
             transport.write(b"%x\r\n" % size)
         self.state = _FILE

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import logging
+import random
 import select
 from collections.abc import Callable
 from functools import partial
@@ -16,7 +17,7 @@ from aserve.protocols.http1 import Http1Connection
 from aserve.protocols.lingering import LINGER_SPAN, LingeringConnection
 from aserve.protocols.options import ConnectionOptions
 from aserve.protocols.policy import Framing
-from aserve.protocols.states import Reading, Response
+from aserve.protocols.states import Response
 
 if TYPE_CHECKING:
     from aserve.protocols.exchange import Exchange
@@ -28,6 +29,9 @@ logger: Final = logging.getLogger("aserve")
 # connected sends something.
 SOON: Final = 0.1
 FIRST_SOON: Final = 2.0
+# The part of the graceful time in which WebSockets are closed, and seconds between two looks at them.
+LEAVING_SHARE: Final = 1 / 3
+DRAINING_INTERVAL: Final = 0.25
 # Seconds between the finding that a deadline is over and the end: what has come by then is read first.
 GRACE: Final = 0.001
 _END_OF_INPUT: Final[int] = getattr(select, "POLLRDHUP", 0)  # Linux
@@ -47,10 +51,18 @@ class ExchangeFactory(Protocol):
     ) -> Exchange: ...
 
 
+class Holder(Protocol):
+    """Who does not send everything at once: more may come that can leave together with it."""
+
+    def flush(self) -> None:
+        """Send what is held, if that has not happened yet."""
+
+
 class ConnectionGroup:
     """The connections that one event loop serves with one application.
 
-    exchange_factory: the adapter's. access_log: called with each exchange that is complete.
+    exchange_factory: the adapter's. websocket_factory: the one for requests that begin a WebSocket,
+    None if these are requests like others. access_log: called with each exchange that is complete.
     on_sweep: called at every sweep, about once a second while the loop is alive. on_stuck: called
     with an exchange whose application does not end, long after its time was over. on_closed: called
     when a connection is gone.
@@ -59,6 +71,7 @@ class ConnectionGroup:
     do: the loop may have taken it from another request's application.
     running: exchanges whose application is at work. requests: responses completed.
     paused: connections from which nothing is read at present.
+    leaving_until: while the server ends, the loop's time by which WebSockets were to be told.
     """
 
     def __init__(
@@ -69,14 +82,16 @@ class ConnectionGroup:
         options: ConnectionOptions | None = None,
         access_log: Callable[[Exchange], None] | None = None,
         connection_class: type[Http1Connection] = Http1Connection,
+        websocket_factory: ExchangeFactory | None = None,
     ) -> None:
         self.options = options = options or ConnectionOptions()
         self.exchange_factory = exchange_factory
+        self.websocket_factory = websocket_factory
         self.loop = loop
         self.access_log = access_log
         self.on_sweep: Callable[[], None] | None = None
         self.on_closed: Callable[[], None] | None = None
-        self.connections: set[Http1Connection] = set()
+        self.connections: set[LingeringConnection] = set()
         self.running: set[Exchange] = set()
         self.limit_concurrency = options.limit_concurrency
         self.requests = 0
@@ -86,6 +101,7 @@ class ConnectionGroup:
             loop, server=options.server_header, date=options.date_header, headers=options.headers
         )
         self.draining = False
+        self.leaving_until = 0.0
         self.context = contextvars.copy_context()
         # asyncio's own transports of 3.12 and early 3.13 forget to pause the protocol in writelines
         # (CPython issue 127655).
@@ -99,18 +115,21 @@ class ConnectionGroup:
             options.body_timeout,
             options.write_timeout,
             options.request_timeout,
+            options.websocket.handshake_timeout,
+            options.websocket.ping_interval,
+            options.websocket.ping_timeout,
         )
         self._interval = max(0.05, min(1.0, *(time / 2 for time in times if time)))
         # Bytes of a body that have to come in each span of `body_timeout`.
         self.least_received = max(1, int(options.body_rate * options.body_timeout))
-        self.paused: set[Http1Connection] = set()
+        self.paused: set[LingeringConnection] = set()
         # Connections whose client has not taken all that was written: the bytes left, and until when.
         self._writing: dict[LingeringConnection, tuple[int, float]] = {}
         self._idle_time = options.keep_alive
         self.idle_deadline = 0.0
         self._timer: asyncio.TimerHandle | None = None
         self._empty: asyncio.Event = asyncio.Event()
-        self._held: list[Exchange] = []
+        self._held: list[Holder] = []
         self._set_deadlines()
 
     def connection(self) -> Http1Connection:
@@ -136,11 +155,24 @@ class ConnectionGroup:
 
     def body_deadline(self) -> float:
         """For the next `least_received` bytes of a body."""
-        return self.clock.now + (self.options.body_timeout or inf) + self._interval
+        return self.deadline_in(self.options.body_timeout or inf)
 
     def linger_deadline(self) -> float:
         """For a connection that only waits for the client to see its end."""
-        return self.clock.now + LINGER_SPAN + self._interval
+        return self.deadline_in(LINGER_SPAN)
+
+    def handshake_deadline(self) -> float:
+        """For an application that has a WebSocket to accept."""
+        return self.deadline_in(self.options.websocket.handshake_timeout or inf)
+
+    def deadline_in(self, seconds: float) -> float:
+        """In so many seconds, and not earlier."""
+        return self.clock.now + seconds + self._interval
+
+    def leaving_deadline(self) -> float:
+        """For a WebSocket that is to end because the server does: not all of them at once."""
+        now = self.loop.time()
+        return now + random.random() * max(0.0, self.leaving_until - now)
 
     def start(self) -> None:
         """Begin to sweep."""
@@ -181,7 +213,7 @@ class ConnectionGroup:
                     self.on_stuck(exchange)
             elif exchange.state is not Response.DONE:
                 self._overdue[exchange] = now + limit
-                exchange.connection.time_out(exchange)
+                exchange.connection.time_out(exchange, "request timeout", limit)
 
     def _expire(self, now: float) -> None:
         for connection in [each for each in self.connections if each.deadline <= now]:
@@ -193,7 +225,7 @@ class ConnectionGroup:
         An end behind unread bytes says no more than that: they may be the rest of a body.
         """
         poll = select.poll()
-        by_fileno: dict[int, Http1Connection] = {}
+        by_fileno: dict[int, LingeringConnection] = {}
         for connection in self.paused:
             sock = connection.transport.get_extra_info("socket")
             if sock is not None and sock.fileno() >= 0:
@@ -201,11 +233,10 @@ class ConnectionGroup:
                 poll.register(sock.fileno(), _END_OF_INPUT)
         for fileno, event in poll.poll(0):
             connection = by_fileno[fileno]
-            exchange = connection.exchange
             if event & (select.POLLHUP | select.POLLERR):  # always told
                 connection.transport.abort()
-            elif exchange is not None and exchange.received and not exchange.disconnected:
-                exchange.disconnect()
+            else:
+                connection.client_ended()
 
     def watch_writing(self, connection: LingeringConnection) -> None:
         """The client does not take what there is for it at once: look after it until it has."""
@@ -213,7 +244,7 @@ class ConnectionGroup:
             self._writing[connection] = (connection.untaken(), self._writing_deadline())
 
     def _writing_deadline(self) -> float:
-        return self.clock.now + self.options.write_timeout + self._interval
+        return self.deadline_in(self.options.write_timeout)
 
     def _check_writing(self, now: float) -> None:
         for connection, (left, deadline) in list(self._writing.items()):
@@ -230,18 +261,18 @@ class ConnectionGroup:
                 connection.reset_on_close()  # or the kernel goes on trying for minutes
                 connection.transport.abort()
 
-    # Heads that are held
+    # What is held
 
-    def hold(self, exchange: Exchange) -> None:
-        """See to it that a held head leaves at the end of this turn of the loop."""
+    def hold(self, holder: Holder) -> None:
+        """See to it that what is held leaves at the end of this turn of the loop."""
         if not self._held:
             self.loop.call_soon(self._flush)
-        self._held.append(exchange)
+        self._held.append(holder)
 
     def _flush(self) -> None:
         held, self._held = self._held, []
-        for exchange in held:
-            exchange.flush_head()
+        for holder in held:
+            holder.flush()
 
     # The end
 
@@ -258,7 +289,14 @@ class ConnectionGroup:
         if self.draining:
             self._check_empty()
 
-    def closed(self, connection: Http1Connection) -> None:
+    def replace(self, connection: LingeringConnection, successor: LingeringConnection) -> None:
+        """`successor` goes on with what `connection` has."""
+        self.connections.discard(connection)
+        self.connections.add(successor)
+        if self._writing.pop(connection, None) is not None:
+            self.watch_writing(successor)
+
+    def closed(self, connection: LingeringConnection) -> None:
         """A connection is gone."""
         self.connections.discard(connection)
         self.paused.discard(connection)
@@ -273,16 +311,26 @@ class ConnectionGroup:
         if not self.connections and not self.running:
             self._empty.set()
 
-    def drain(self) -> None:
+    def drain(self, graceful: float = 0.0) -> None:
         """Every connection ends after its current request, or the one that is on its way.
 
         Idle connections are not closed under a client that may be sending: they stay until their
         keep-alive time is over, and what comes until then is answered with `Connection: close`.
+        WebSockets are closed one after the other, in a part of the `graceful` seconds that there are.
         """
-        self.draining = True
-        for connection in self.connections:
-            connection.close_after_response()
+        if not self.draining:
+            self.draining = True
+            self.leaving_until = self.loop.time() + graceful * LEAVING_SHARE
+            for connection in self.connections:
+                connection.drain()
+            self._sweep_every(DRAINING_INTERVAL)
         self._check_empty()
+
+    def _sweep_every(self, interval: float) -> None:
+        self._interval = min(self._interval, interval)
+        if self._timer is not None:
+            self._timer.cancel()
+            self._sweep()
 
     def close_idle(self) -> None:
         """Close idle connections, now and later, when what is already on its way can have been read."""
@@ -293,20 +341,14 @@ class ConnectionGroup:
         self._set_deadlines()
         first = self.clock.now + FIRST_SOON
         for connection in self.connections:
-            if connection.reading is Reading.IDLE and connection.exchange is None:
-                soon = self.idle_deadline if connection.reader is not None else first
-                connection.deadline = min(connection.deadline, soon)
-        if self._timer is not None:
-            self._timer.cancel()
-            self._sweep()
+            connection.close_idle(first)
+        self._sweep_every(SOON)
 
     def abort(self) -> None:
         """The graceful time is over: applications see a disconnect and are cancelled."""
         self.drain()
         for connection in list(self.connections):
-            if connection.exchange is not None:
-                connection.reset_on_close()  # what is cut off here must not look complete
-            connection.transport.abort()
+            connection.cut_off()
         for exchange in list(self.running):
             exchange.disconnect()
             exchange.cancel()

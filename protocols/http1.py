@@ -17,10 +17,12 @@ from aserve.protocols.states import Persistence, Reading, Response
 if TYPE_CHECKING:
     from aserve.protocols.exchange import Exchange
     from aserve.protocols.group import ConnectionGroup
+    from aserve.protocols.lingering import LingeringConnection
 
 _IDLE = Reading.IDLE
 _HEAD = Reading.HEAD
 _BODY = Reading.BODY
+_UPGRADE = Reading.UPGRADE
 _DISCARD = Reading.DISCARD
 _CLOSED = Reading.CLOSED
 
@@ -33,11 +35,10 @@ MAX_PIECES: Final = 64
 class Http1Connection(RefusingConnection):
     """An accepted connection. `ConnectionGroup.connection` makes them.
 
-    received: bytes of the body in `receiving` that came since its deadline was set. paused:
-    nothing is read from the client at present.
+    received: bytes of the body in `receiving` that came since its deadline was set.
     """
 
-    __slots__ = ("paused", "persistence", "received")
+    __slots__ = ("persistence", "received")
 
     def __init__(self, group: ConnectionGroup) -> None:
         super().__init__(group)
@@ -45,7 +46,6 @@ class Http1Connection(RefusingConnection):
         closing = group.draining or not group.options.keep_alive
         self.persistence = Persistence.CLOSE if closing else Persistence.KEEP
         self.received = 0
-        self.paused = False
 
     # Called by the transport
 
@@ -131,8 +131,11 @@ class Http1Connection(RefusingConnection):
         headers: list[tuple[bytes, bytes]],
         framing: Framing | None,
     ) -> None:
-        """A request's head is complete."""
-        exchange = self.group.exchange_factory(self, method, target, version, headers, framing)
+        """A request's head is complete; raises `RequestRefusedError` for a handshake that is none."""
+        make = self.group.exchange_factory
+        if framing is not None and framing.websocket:
+            make = self.group.websocket_factory or make
+        exchange = make(self, method, target, version, headers, framing)
         if self.exchange is None and self.queue is None and self.writable:
             self.exchange = exchange
         else:
@@ -140,6 +143,11 @@ class Http1Connection(RefusingConnection):
                 self.queue = deque()
             self.queue.append(exchange)
         if framing is not None:
+            if framing.websocket and make is self.group.websocket_factory:
+                # What comes behind it is read when it is known which protocol it belongs to.
+                self.reading = _UPGRADE
+                self.update_reading()
+                return
             if framing.length:
                 self.reading = _BODY
                 self.receiving = exchange
@@ -190,8 +198,8 @@ class Http1Connection(RefusingConnection):
 
     @property
     def full(self) -> bool:
-        """Whether as many requests wait as may."""
-        return self.queue is not None and len(self.queue) >= MAX_PIPELINED
+        """Whether as many requests wait as may, or one for another protocol."""
+        return self.reading is _UPGRADE or (self.queue is not None and len(self.queue) >= MAX_PIPELINED)
 
     # Called by exchanges
 
@@ -223,13 +231,7 @@ class Http1Connection(RefusingConnection):
         full = self.full or (receiving is not None and receiving.buffered >= self.group.options.body_buffer)
         if full is self.paused or self.transport.is_closing():
             return
-        self.paused = full
-        if full:
-            self.transport.pause_reading()
-            self.group.paused.add(self)
-        else:
-            self.transport.resume_reading()
-            self.group.paused.discard(self)
+        self.pause_reading(full)
         if receiving is not None:
             self.watch_body()
 
@@ -261,6 +263,10 @@ class Http1Connection(RefusingConnection):
                 self.end(unread=True)
             else:
                 self.refuse(policy.BODY_TOO_SLOW)
+        elif reading is _UPGRADE:
+            if self.exchange is not None:
+                limit = self.group.options.websocket.handshake_timeout
+                self.time_out(self.exchange, "handshake timeout", limit, policy.WEBSOCKET_TOO_SLOW)
         else:
             self.linger_on()
 
@@ -273,9 +279,44 @@ class Http1Connection(RefusingConnection):
 
     # Called by the group
 
-    def close_after_response(self) -> None:
+    def drain(self) -> None:
         """Take no further request than those which are on their way."""
         self.persistence = Persistence.CLOSE
+
+    def close_idle(self, first: float) -> None:
+        if self.reading is _IDLE and self.exchange is None:
+            soon = self.group.idle_deadline if self.reader is not None else first
+            self.deadline = min(self.deadline, soon)
+
+    def client_ended(self) -> None:
+        exchange = self.exchange
+        if exchange is not None and exchange.received and not exchange.disconnected:
+            exchange.disconnect()
+
+    def cut_off(self) -> None:
+        if self.exchange is not None:
+            self.reset_on_close()  # what is cut off here must not look complete
+        self.transport.abort()
+
+    # Called by the exchange of a handshake
+
+    def hand_over(self, successor: LingeringConnection) -> bytes:
+        """Leave the transport to another protocol, which takes this one's place in the group.
+
+        Returns what has come behind the request, and is that protocol's.
+        """
+        reader = self.reader
+        self.reading = _CLOSED
+        self.deadline = inf
+        self.queue = None  # nothing is read behind an offer to switch, so nothing is in it
+        self.reader = None
+        self.exchange = None
+        self.template = None
+        self.group.replace(self, successor)
+        if self.paused:
+            self.pause_reading(False)
+        self.transport.set_protocol(successor)
+        return reader.pending if reader is not None else b""
 
     # Its own
 
@@ -293,7 +334,7 @@ class Http1Connection(RefusingConnection):
     def _next_exchange(self, exchange: Exchange) -> None:
         """Go on behind `exchange`, whose response is complete."""
         if exchange.closing:
-            self.end(unread=not exchange.received)
+            self.end(unread=not exchange.received or self.reading is _UPGRADE)
         elif not exchange.received:
             self.dropped += len(exchange.take_body())  # which goes on with reading if that was paused
             if max(self.dropped, exchange.length) > MAX_UNREAD:

@@ -78,7 +78,17 @@ class Incoming:
             self.waiters = [waiter]
         else:
             self.waiters.append(waiter)
-        await waiter
+        try:
+            await waiter
+        except asyncio.CancelledError:
+            self._forget(waiter)
+            raise
+
+    def _forget(self, waiter: asyncio.Future[None]) -> None:
+        """A wait was given up: an application may do that again and again."""
+        waiters = self.waiters
+        if waiters is not None and waiter in waiters:
+            waiters.remove(waiter)
 
     def wake(self) -> None:
         """End every `changed` that waits."""

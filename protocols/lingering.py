@@ -26,10 +26,11 @@ class LingeringConnection(WriteFlow):
     """A connection that knows how to end. The group looks after its deadlines.
 
     deadline: the loop's time at which the sweep calls `expire`. dropped: bytes that nobody wants.
+    paused: nothing is read from the client at present.
     client, server: the addresses of both ends, None for what has none.
     """
 
-    __slots__ = ("client", "deadline", "dropped", "group", "linger_end", "reading", "server")
+    __slots__ = ("client", "deadline", "dropped", "group", "linger_end", "paused", "reading", "server")
 
     reading: Reading
     client: tuple[str, int] | None
@@ -41,10 +42,43 @@ class LingeringConnection(WriteFlow):
         self.deadline = inf
         self.dropped = 0
         self.linger_end = inf
+        self.paused = False
+
+    # For the protocol to provide
 
     def update_reading(self) -> None:
         """Read from the client exactly while there is room for what it sends."""
         raise NotImplementedError
+
+    def expire(self) -> None:
+        """The deadline is over."""
+        raise NotImplementedError
+
+    def drain(self) -> None:
+        """Begin nothing new: the server is about to end."""
+        raise NotImplementedError
+
+    def close_idle(self, first: float) -> None:
+        """End soon if nothing is going on; `first` is the deadline if nothing ever was."""
+
+    def client_ended(self) -> None:
+        """The client has closed its side; found while nothing is read, so more may come before that."""
+
+    def cut_off(self) -> None:
+        """End now: the graceful time is over."""
+        raise NotImplementedError
+
+    # What all have in common
+
+    def pause_reading(self, paused: bool) -> None:
+        """Read nothing from the client, or read on."""
+        self.paused = paused
+        if paused:
+            self.transport.pause_reading()
+            self.group.paused.add(self)
+        else:
+            self.transport.resume_reading()
+            self.group.paused.discard(self)
 
     def pause_writing(self) -> None:
         super().pause_writing()
@@ -78,9 +112,15 @@ class LingeringConnection(WriteFlow):
         """Tell the client why it gets nothing, and end."""
         content = refusal.content
         self.transport.write(
-            b"%b\r\ncontent-type: text/plain; charset=utf-8\r\ncontent-length: %d\r\n"
-            b"connection: close\r\n\r\n%b"
-            % (self.group.clock.prefix(refusal.status), len(content), b"" if refusal.bodiless else content)
+            b"%b\r\ncontent-type: text/plain; charset=utf-8\r\ncontent-length: %d\r\n%b"
+            b"connection: %b\r\n\r\n%b"
+            % (
+                self.group.clock.prefix(refusal.status),
+                len(content),
+                b"".join(b"%b: %b\r\n" % field for field in refusal.headers),
+                b"close, upgrade" if refusal.status == 426 else b"close",  # RFC 9110 §7.8
+                b"" if refusal.bodiless else content,
+            )
         )
         self.linger()
 

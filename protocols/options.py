@@ -10,6 +10,29 @@ from aserve.protocols.trust import Trust
 
 
 @dataclass(frozen=True, slots=True)
+class WebSocketOptions:
+    """The values that WebSockets use; times are in seconds, sizes in bytes.
+
+    handshake_timeout: from the request to the application's answer. ping_interval: between two pings.
+    ping_timeout: from a ping to anything at all from the client. 0 for no limit, and for no pings.
+    max_size: a message, as the application gets it; 0 for no limit. max_queue: messages that wait
+    for the application before reading from the client pauses.
+    deflate: whether permessage-deflate is accepted (RFC 7692). context_takeover: whether a
+    message is compressed with the help of those before it. window_bits: 9 to 15, the base-2
+    logarithm of what it can look back on.
+    """
+
+    handshake_timeout: float = 30.0
+    ping_interval: float = 20.0
+    ping_timeout: float = 20.0
+    max_size: int = 16 * 2**20
+    max_queue: int = 32
+    deflate: bool = True
+    context_takeover: bool = True
+    window_bits: int = 12
+
+
+@dataclass(frozen=True, slots=True)
 class ConnectionOptions:
     """The few values that connections use; times are in seconds, sizes in bytes.
 
@@ -36,6 +59,8 @@ class ConnectionOptions:
     nobody's. forwarded_fields: which of them, in lower case. proxy_protocol: "off", or the
     version of the PROXY protocol's header that connections begin with, "auto" for either.
     proxy_trust: who may make such connections, None for nobody.
+
+    websocket: the options of WebSockets.
     """
 
     http: str = "auto"
@@ -64,3 +89,5 @@ class ConnectionOptions:
     forwarded_fields: frozenset[bytes] = PROXY_FIELDS
     proxy_protocol: Literal["off", "v1", "v2", "auto"] = "off"
     proxy_trust: Trust | None = None
+
+    websocket: WebSocketOptions = WebSocketOptions()

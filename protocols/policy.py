@@ -25,6 +25,7 @@ class Refusal:
     status: the response's status code. text: one line for the client and the log.
     section: where the rule stands. bodiless: the response must not have a body (RFC 9110 §9.3.2).
     head: what has come of a head that is refused, None if it was taken and its body is refused.
+    headers: fields that the response has to have.
     """
 
     status: int
@@ -32,6 +33,7 @@ class Refusal:
     section: str
     bodiless: bool = False
     head: bytes | None = field(default=None, compare=False)
+    headers: tuple[tuple[bytes, bytes], ...] = ()
 
     @property
     def content(self) -> bytes:
@@ -75,6 +77,23 @@ TRAILER_TOO_LARGE: Final = Refusal(431, "trailer fields too large", "RFC 6585 §
 BODY_INCOMPLETE: Final = Refusal(400, "incomplete request body", "RFC 9112 §8")
 HEAD_TOO_SLOW: Final = Refusal(408, "request head not received in time", "RFC 9110 §15.5.9")
 REQUEST_TOO_LONG: Final = Refusal(503, "the request took too long", "RFC 9110 §15.6.4")
+
+# The only version there is (RFC 6455 §4.1); whoever has another one is told.
+_VERSION_13: Final = ((b"sec-websocket-version", b"13"),)
+WEBSOCKET_METHOD: Final = Refusal(400, "a WebSocket begins with a GET request", "RFC 6455 §4.2.1")
+WEBSOCKET_BODY: Final = Refusal(400, "a WebSocket's request has no body", "RFC 6455 §4.2.1")
+WEBSOCKET_KEY: Final = Refusal(400, "missing or invalid Sec-WebSocket-Key", "RFC 6455 §4.2.1")
+WEBSOCKET_VERSION_MISSING: Final = Refusal(
+    400, "missing Sec-WebSocket-Version", "RFC 6455 §4.2.1", headers=_VERSION_13
+)
+WEBSOCKET_VERSION: Final = Refusal(
+    426,
+    "WebSocket version not supported",
+    "RFC 6455 §4.2.2",
+    headers=(*_VERSION_13, (b"upgrade", b"websocket")),
+)
+WEBSOCKET_EXTENSIONS: Final = Refusal(400, "malformed Sec-WebSocket-Extensions", "RFC 6455 §9.1")
+WEBSOCKET_TOO_SLOW: Final = Refusal(503, "the WebSocket was not accepted in time", "RFC 9110 §15.6.4")
 
 _TOKEN: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 # Anything visible, as all servers have it; but a fragment is never sent (RFC 9110 §7.1).
@@ -125,7 +144,7 @@ class Framing:
 
     length: bytes of the body, 0 for none, -1 for chunked. keep_alive: whether the client can
     take a further response (RFC 9112 §9.3). expect_continue: it waits for a 100.
-    upgrade: it offers to switch protocols (RFC 9110 §7.8). trailers: it takes trailer fields
+    websocket: it offers to switch to that protocol (RFC 9110 §7.8). trailers: it takes trailer fields
     behind the response (RFC 9110 §10.1.4). origin: what a trusted proxy says of where the request
     comes from, None for nothing.
     """
@@ -133,7 +152,7 @@ class Framing:
     length: int = 0
     keep_alive: bool = True
     expect_continue: bool = False
-    upgrade: bool = False
+    websocket: bool = False
     trailers: bool = False
     origin: Origin | None = None
 
@@ -219,7 +238,7 @@ def frame(
     coding: list[bytes] = []
     length: bytes | None = None
     connection = [b"keep-alive"] if keep_alive_named else []
-    upgrade = False
+    protocols: list[bytes] = []
     for name, value in special or ():
         if name == b"content-length":
             if length is not None:
@@ -238,13 +257,13 @@ def frame(
             # Also without the Connection option that should come with it: whoever asks takes them.
             framing.trailers = framing.trailers or (version == "1.1" and b"trailers" in members(value))
         else:
-            upgrade = True
+            protocols += members(value)
     framing.length = _body_length(version, length, coding)
     if b"close" in connection:
         framing.keep_alive = False
     elif b"keep-alive" in connection:
         framing.keep_alive = True
-    framing.upgrade = upgrade and b"upgrade" in connection and version == "1.1"
+    framing.websocket = b"websocket" in protocols and b"upgrade" in connection and version == "1.1"
     return framing
 
 

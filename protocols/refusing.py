@@ -61,12 +61,16 @@ class RefusingConnection(LingeringConnection):
                 self.queue = deque()
             self.queue.append(refusal)
 
-    def time_out(self, exchange: Exchange) -> None:
-        """The application of `exchange` takes too long: the client gets a 503, or a broken connection."""
+    def time_out(
+        self, exchange: Exchange, what: str, limit: float, refusal: Refusal = REQUEST_TOO_LONG
+    ) -> None:
+        """The application of `exchange` takes too long: the client gets a 503, or a broken connection.
+
+        what: the name of the timeout for the log. limit: its seconds.
+        """
         stack = exchange.where()
-        limit = self.group.options.request_timeout
-        logger.warning("request timeout: %g s are over: %s%s", limit, exchange.line(), stack and f"\n{stack}")
-        self.give_up(exchange, REQUEST_TOO_LONG)
+        logger.warning("%s: %g s are over: %s%s", what, limit, exchange.line(), stack and f"\n{stack}")
+        self.give_up(exchange, refusal)
         exchange.cancel()
 
     def give_up(self, exchange: Exchange, refusal: Refusal) -> None:

@@ -38,6 +38,11 @@ _OWN_OPTIONS: Final = frozenset(
 # What belongs to the connection or to a message's framing (RFC 9110 §7.6.1, RFC 9112 §6).
 _CONNECTION_FIELDS: Final = RESPONSE_SPECIAL - {b"date", b"server"} | {b"trailer", b"host"}
 
+# What the handshake itself says (RFC 6455 §4.2.2).
+_HANDSHAKE_FIELDS: Final = _CONNECTION_FIELDS | {
+    *(b"sec-websocket-accept", b"sec-websocket-protocol", b"sec-websocket-extensions"),
+}
+
 # What has to be known before the body is (RFC 9110 §6.5.1): routing, authentication, request
 # modifiers, response control data. Fields for the content's format begin with `content-`.
 _NOT_IN_TRAILERS: Final = _CONNECTION_FIELDS | {
@@ -164,6 +169,11 @@ def explain(headers: Iterable[tuple[Any, Any]]) -> ResponseError:
     except (TypeError, ValueError):
         pass
     return ResponseError("response headers are pairs of names and values, both bytes")
+
+
+def switching_lines(fields: Iterable[tuple[Any, Any]]) -> bytes:
+    """The application's field lines of a 101 to a WebSocket (RFC 6455 §4.2.2); raises `ResponseError`."""
+    return _lines(fields, _HANDSHAKE_FIELDS, "the response to a WebSocket handshake")
 
 
 def interim_lines(fields: Iterable[tuple[Any, Any]]) -> bytes:

@@ -1,4 +1,4 @@
-r"""The states of an HTTP/1.1 connection and of a response, and how they may follow each other.
+r"""The states of a connection, of a response and of a WebSocket, and how they may follow each other.
 
     Reading (a connection)              Response (an exchange)
 
@@ -13,7 +13,14 @@ r"""The states of an HTTP/1.1 connection and of a response, and how they may fol
                                            v      |
                                         TRAILERS--+
 
+From IDLE and HEAD reading may go to UPGRADE, and from there to DISCARD or CLOSED.
 From everything but DONE a response may become BROKEN, from WAITING and HELD also LOST.
+
+    Messages (a WebSocket)
+
+      OPEN --> CLOSING --> CLOSED
+        |                    ^
+        +--------------------+
 
 Reading, response and persistence are separate: a pipelined head may be read while an
 earlier response is written, and a connection that is to close still finishes what it has.
@@ -34,6 +41,7 @@ class Reading(Enum):
     IDLE = "idle"  # nothing of a next request has come
     HEAD = "head"  # a head has begun and is not complete
     BODY = "body"  # a head is complete, its body is not
+    UPGRADE = "upgrade"  # it offers another protocol, to which what follows belongs if that is agreed
     DISCARD = "discard"  # no further request is taken; bytes are read and dropped
     CLOSED = "closed"  # the client will send nothing more, or the connection is gone
 
@@ -58,10 +66,19 @@ class Persistence(Enum):
     CLOSE = "close"  # the connection ends after the current response
 
 
+class Messages(Enum):
+    """How a WebSocket stands (RFC 6455 §7.1); its handshake is over."""
+
+    OPEN = "open"  # messages go both ways
+    CLOSING = "closing"  # our Close frame has left, the client's has not come yet
+    CLOSED = "closed"  # nothing is sent or taken any more
+
+
 TRANSITIONS: Final[dict[Enum, frozenset[Enum]]] = {
-    Reading.IDLE: frozenset({Reading.HEAD, Reading.BODY, Reading.DISCARD, Reading.CLOSED}),
-    Reading.HEAD: frozenset({Reading.IDLE, Reading.BODY, Reading.DISCARD, Reading.CLOSED}),
+    Reading.IDLE: frozenset({Reading.HEAD, Reading.BODY, Reading.UPGRADE, Reading.DISCARD, Reading.CLOSED}),
+    Reading.HEAD: frozenset({Reading.IDLE, Reading.BODY, Reading.UPGRADE, Reading.DISCARD, Reading.CLOSED}),
     Reading.BODY: frozenset({Reading.IDLE, Reading.DISCARD, Reading.CLOSED}),
+    Reading.UPGRADE: frozenset({Reading.DISCARD, Reading.CLOSED}),
     Reading.DISCARD: frozenset({Reading.CLOSED}),
     Reading.CLOSED: frozenset(),
     Response.WAITING: frozenset({Response.HELD, Response.LOST, Response.DONE, Response.BROKEN}),
@@ -76,6 +93,9 @@ TRANSITIONS: Final[dict[Enum, frozenset[Enum]]] = {
     Response.BROKEN: frozenset(),
     Persistence.KEEP: frozenset({Persistence.CLOSE}),
     Persistence.CLOSE: frozenset(),
+    Messages.OPEN: frozenset({Messages.CLOSING, Messages.CLOSED}),
+    Messages.CLOSING: frozenset({Messages.CLOSED}),
+    Messages.CLOSED: frozenset(),
 }
 
 

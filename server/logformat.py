@@ -74,9 +74,10 @@ _ATOMS: Final = {
     "D": _Atom("int(elapsed * 1_000_000)", ("elapsed",)),
     "L": _Atom("elapsed:.6f", ("elapsed",)),
     "p": _Atom("pid"),
+    "w": _Atom("exchange.close_code or '-'"),
 }
 _HEADER_ATOMS: Final = {"f": b"referer", "a": b"user-agent", "u": b"authorization"}
-_KNOWN: Final = "h l u t r m U q H s B b f a T M D L p {header}i {header}o {variable}e"
+_KNOWN: Final = "h l u t r m U q H s B b f a T M D L p w {header}i {header}o {variable}e"
 
 _PIECE: Final = re.compile(r"%(?:(?P<percent>%)|\((?P<atom>[^()]*)\)[sd])|(?P<wrong>%)")
 
@@ -92,9 +93,10 @@ def compile_format(
     `text` is the name of a format or a format of gunicorn's atoms: h client, l '-', u user, t date,
     r request line, m method, U path, q query, H protocol, s status, B and b bytes of the body (b:
     '-' for none), f referer, a user agent, T M D L time in seconds, milliseconds, microseconds and
-    decimal seconds, p process id, {name}i request header, {name}o response header, {name}e
-    environment variable. `monotonic` is the clock of `Exchange.started`, `clock` the wall's; both
-    in seconds. Raises ValueError for what is none of them. Call it in the process that uses it.
+    decimal seconds, p process id, w close code of a WebSocket or '-', {name}i request header, {name}o
+    response header, {name}e environment variable. `monotonic` is the clock of `Exchange.started`,
+    `clock` the wall's; both in seconds. Raises ValueError for what is none of them. Call it in the
+    process that uses it.
     """
     return _Compiler().compile(NAMED.get(text, text), monotonic, clock)
 

@@ -2,8 +2,8 @@
 
 The command line, the `ASERVE_*` environment variables, what configuration files can say, `--help` and
 docs/settings.md are made from it. To add an option, add a field; what has to do with clients and proxies
-is in limits.py, with the processes' surroundings in processoptions.py, with development in
-reloadoptions.py.
+is in limits.py, with WebSockets in websockets.py, with the processes' surroundings in processoptions.py,
+with development in reloadoptions.py.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from aserve.processoptions import ProcessSettings
 
 SECTIONS: Final = (
     *("Application", "Sockets", "Workers", "Recycling", "Timeouts", "Slow clients", "Limits"),
-    *("Headers", "Proxies", "Logging", "Process", "Development", "Start"),
+    *("WebSockets", "Headers", "Proxies", "Logging", "Process", "Development", "Start"),
 )
 """The order in which help and reference have them."""
 

@@ -10,12 +10,12 @@ from typing import Literal
 
 from aserve import validators
 from aserve.declaration import option
-from aserve.limits import ClientSettings
+from aserve.websockets import WebSocketSettings
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class ReloadSettings(ClientSettings):
-    """Those settings, and the ones of limits.py: one line of classes, since they have slots."""
+class ReloadSettings(WebSocketSettings):
+    """Those settings, and the ones of websockets.py: one line of classes, since they have slots."""
 
     reload: bool = option(
         "--reload",

@@ -23,7 +23,7 @@ from aserve.options import Settings
 from aserve.processes import LEAVING_TIME, limit_leaving
 from aserve.protocols.exchange import Exchange
 from aserve.protocols.group import ConnectionGroup
-from aserve.protocols.options import ConnectionOptions
+from aserve.protocols.options import ConnectionOptions, WebSocketOptions
 from aserve.protocols.policy import PROXY_FIELDS
 from aserve.protocols.trust import Trust
 from aserve.sharedpage import Slot
@@ -158,6 +158,7 @@ class Service:
             loop=loop,
             options=connection_options(settings),
             access_log=access_log.log if access_log else None,
+            websocket_factory=self._adapter.websocket_factory if settings.ws != "none" else None,
         )
         group.start()
         group.on_closed = self._listeners.has_ended
@@ -181,7 +182,7 @@ class Service:
         await self._listeners.close(empty=self._abandoned if self.ending is Ending.RETIRE else None)
         self._channel.send(Draining())
         self._show("draining")
-        group.drain()
+        group.drain(graceful)
         self._hurry(group)
         with self._patience:
             await group.wait_closed()
@@ -274,6 +275,16 @@ def connection_options(settings: Settings) -> ConnectionOptions:
         forwarded_fields=frozenset(name.encode() for name in settings.forwarded_headers) or PROXY_FIELDS,
         proxy_protocol=settings.proxy_protocol,
         proxy_trust=Trust(settings.proxy_allow_from),
+        websocket=WebSocketOptions(
+            handshake_timeout=settings.ws_handshake_timeout,
+            ping_interval=settings.ws_ping_interval,
+            ping_timeout=settings.ws_ping_timeout,
+            max_size=settings.ws_max_size,
+            max_queue=settings.ws_max_queue,
+            deflate=settings.ws_per_message_deflate,
+            context_takeover=settings.ws_deflate_takeover,
+            window_bits=settings.ws_deflate_window_bits,
+        ),
     )
 
 

@@ -45,6 +45,28 @@ async def hello(scope: Message, receive: Receive, send: Send) -> None:
     await send(HELLO_BODY)
 
 
+ROOM: set[Send] = set()
+
+
+async def websocket(scope: Message, receive: Receive, send: Send) -> None:
+    """Echo what comes on a WebSocket; below /room, send it to everybody there. HTTP gets the 13 bytes."""
+    if scope["type"] != "websocket":
+        await hello(scope, receive, send)
+        return
+    await receive()
+    await send({"type": "websocket.accept"})
+    room = ROOM if scope["path"] == "/room" else {send}
+    room.add(send)
+    try:
+        while (message := await receive())["type"] == "websocket.receive":
+            # `get`: some servers give both keys, one of them None.
+            answer = {"type": "websocket.send", "text": message.get("text")}
+            for member in tuple(room):
+                await member(answer)
+    finally:
+        room.discard(send)
+
+
 async def echo(scope: Message, receive: Receive, send: Send) -> None:
     """Read the whole request body and send it back in one message."""
     if scope["type"] == "lifespan":

@@ -23,8 +23,10 @@ from aserve.protocols.policy import Framing, Refusal
         ("1.1", [(b"transfer-encoding", b"Chunked")], Framing(length=-1)),
         ("1.1", [(b"expect", b"100-Continue")], Framing(expect_continue=True)),
         ("1.0", [(b"expect", b"100-continue")], Framing(keep_alive=False)),
-        ("1.1", [(b"upgrade", b"x"), (b"connection", b"Upgrade")], Framing(upgrade=True)),
-        ("1.1", [(b"upgrade", b"x")], Framing()),
+        ("1.1", [(b"upgrade", b"x, WebSocket"), (b"connection", b"Upgrade")], Framing(websocket=True)),
+        ("1.1", [(b"upgrade", b"h2c"), (b"connection", b"Upgrade")], Framing()),
+        ("1.0", [(b"upgrade", b"websocket"), (b"connection", b"Upgrade")], Framing(keep_alive=False)),
+        ("1.1", [(b"upgrade", b"websocket")], Framing()),
     ],
 )
 def test_framing(version: str, special: list[tuple[bytes, bytes]], framing: Framing) -> None:

@@ -15,7 +15,9 @@ from aserve.protocols.group import ConnectionGroup
 from aserve.protocols.http1 import Http1Connection
 from aserve.protocols.options import ConnectionOptions
 from aserve.protocols.states import checked
+from aserve.protocols.websocket.connection import WebSocketConnection
 from tests.support.client import TIMEOUT, AsyncRawClient
+from tests.support.websocket import WebSocketClient
 
 Scope = dict[str, Any]
 Message = dict[str, Any]
@@ -31,6 +33,10 @@ class Served:
     group: ConnectionGroup
     address: tuple[str, int]
     errors: list[BaseException] = field(default_factory=list)
+
+    def websocket(self, *, receive_buffer: int | None = None) -> WebSocketClient:
+        """A raw WebSocket client, to be entered."""
+        return WebSocketClient(self.address, receive_buffer=receive_buffer)
 
     def client(self, *, receive_buffer: int | None = None) -> AsyncRawClient:
         """A raw client, to be entered."""
@@ -51,11 +57,12 @@ class Served:
 
 @asynccontextmanager
 async def serving(
-    app: Application, *, http: str = "httptools", unix: str = "", **options: Any
+    app: Application, *, http: str = "httptools", unix: str = "", short: bool = True, **options: Any
 ) -> AsyncIterator[Served]:
     """Serve `app` until the block ends; transitions between states are checked.
 
-    unix: the path of a socket, instead of a TCP port. options: of `ConnectionOptions`.
+    unix: the path of a socket, instead of a TCP port. short: whether WebSockets may take messages the
+    short way. options: of `ConnectionOptions`.
     Descriptors that are left open are an error.
     """
     loop = asyncio.get_running_loop()
@@ -68,11 +75,15 @@ async def serving(
             raise
 
     adapter = ASGIAdapter(noting, "asgi3", loop=loop, lifespan="off", root_path="")
+    websocket_class: Any = checked(adapter.websocket_class())  # type: ignore[arg-type]
+    websocket_class.connection_class = checked(WebSocketConnection)
+    websocket_class.connection_class.short = short
     group = ConnectionGroup(
         checked(adapter.exchange_factory),  # type: ignore[arg-type]
         loop=loop,
         options=ConnectionOptions(http=http, **options),
         connection_class=checked(Http1Connection),
+        websocket_factory=websocket_class,
     )
     before = descriptors()
     if unix:
