@@ -117,7 +117,7 @@ def test_a_visitor_sees_a_response_before_it_is_complete(
         visitor.send(f"GET /steps/{key} HTTP/1.1\r\nHost: a\r\n\r\n".encode())
         assert visitor.read_head().status == 200
         assert visitor.read_bytes(11) == b"6\r\nfirst\n\r\n"
-        assert note(nginx, f"go-{key}") == 204
+        assert note(nginx, f"go-{key}") in (200, 204)
         assert visitor.read_bytes(17) == b"7\r\nsecond\n\r\n0\r\n\r\n"
 
 
