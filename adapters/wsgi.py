@@ -178,6 +178,7 @@ class WSGIAdapter:
         """The part of the environ that all requests of a connection have in common."""
         environ = environs.template(connection, self._script_name, self._multiprocess)
         environ["wsgi.multithread"] = self.runner.multithread
+        self.runner.welcome(connection)
         connection.template = environ
         return environ
 

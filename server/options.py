@@ -176,8 +176,8 @@ class Settings(ProcessSettings):
         default_factory=default_threads,
         default_text="CPUs + 4, at most 32",
         elsewhere=("--blocking-threads",),
-        help="Number of threads per worker that run a WSGI application: so many requests are worked on at the "
-        "same time, more wait (--queue-limit). Not for -k sync.",
+        help="Number of threads per worker that run a WSGI application: so many requests are worked on at "
+        "the same time, more wait (--queue-limit). Not for -k sync.",
     )
     loop: Literal["auto", "uvloop", "asyncio"] = option(
         "--loop",
@@ -267,7 +267,8 @@ class Settings(ProcessSettings):
         default_text="0",
         help="How long a request may take until its response is complete; then the client gets a 503 "
         "or a broken connection, the log shows where the application was, an ASGI application is "
-        "cancelled. With -k sync only what happens between two pieces of a response can be ended. 0: for ever.",
+        "cancelled. With -k sync only what happens between two pieces of a response can be ended. 0: for "
+        "ever.",
     )
     graceful_timeout: float = option(
         "--graceful-timeout",
