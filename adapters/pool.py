@@ -60,6 +60,7 @@ class ThreadPool(WaitingRunner):
 
     exchange_class: ClassVar[type[WaitingExchange]] = WaitingExchange
     multithread: ClassVar[bool] = True
+    here = staticmethod(threading.get_ident)
 
     def __init__(self, loop: asyncio.AbstractEventLoop, options: RunnerOptions) -> None:
         super().__init__(loop, options)
@@ -92,10 +93,6 @@ class ThreadPool(WaitingRunner):
     def gate(self) -> Gate:
         """What a thread waits at."""
         return ThreadGate()
-
-    def here(self) -> int:
-        """The thread's identifier."""
-        return threading.get_ident()
 
     def stack(self, place: int) -> str:
         """Where that thread is."""

@@ -20,6 +20,8 @@ from aserve.protocols.states import Response
 
 logger: Final = logging.getLogger("aserve")
 
+_WAITING = Response.WAITING
+
 ExcInfo = tuple[type[BaseException], BaseException, TracebackType]
 WSGIApp = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
@@ -94,10 +96,13 @@ class WSGIExchange(Exchange):
     def whole(self, result: list[bytes] | tuple[bytes, ...]) -> bytes:
         """The body, if the application has returned it in one go; closes `result`."""
         try:
-            self.check_started()
-            return checked(result[0] if len(result) == 1 else b"".join(result))
+            if self.state is _WAITING:
+                self.check_started()
+            body = result[0] if len(result) == 1 else b"".join(result)
+            return body if body.__class__ is bytes else checked(body)
         finally:
-            close_iterable(result)
+            if result.__class__ is not list:  # which has no `close`
+                close_iterable(result)
 
     def check_started(self) -> None:
         """Raise `ResponseError` unless there has been a head; to be asked before the first body bytes."""
