@@ -59,6 +59,7 @@ class ThreadPool(WaitingRunner):
     """A fixed number of threads that serve one event loop."""
 
     exchange_class: ClassVar[type[WaitingExchange]] = WaitingExchange
+    here = staticmethod(threading.get_ident)
 
     def __init__(self, loop: asyncio.AbstractEventLoop, options: RunnerOptions) -> None:
         super().__init__(loop, options)
@@ -93,10 +94,6 @@ class ThreadPool(WaitingRunner):
     def gate(self) -> Gate:
         """What a thread waits at."""
         return ThreadGate()
-
-    def here(self) -> int:
-        """The thread's identifier."""
-        return threading.get_ident()
 
     def stack(self, place: int) -> str:
         """Where that thread is."""

@@ -27,10 +27,11 @@ class Shedding:
 
     timeout: a request may never wait longer, 0 for no limit. target: what every wait may become under
     overload, None for a share of the timeout, 0 for no shedding.
-    patience: how long a request may have waited and still be worked on, at present.
+    least: the shortest wait of the interval, so far. patience: how long a request may have waited and
+    still be worked on, at present.
     """
 
-    __slots__ = ("_calm", "_end", "_interval", "_least", "_short", "_timeout", "patience", "target")
+    __slots__ = ("_calm", "_end", "_interval", "_short", "_timeout", "least", "patience", "target")
 
     def __init__(self, timeout: float, target: float | None = None) -> None:
         self._timeout = timeout or inf
@@ -39,7 +40,7 @@ class Shedding:
         self.target = target or inf
         self._short = min(self._timeout, 2 * self.target)
         self._interval = INTERVAL * self.target
-        self._least = inf
+        self.least = inf
         self._end = 0.0
         self._calm = 0
         self.patience = self._timeout
@@ -62,22 +63,21 @@ class Shedding:
     def note(self, wait: float) -> None:
         """A request that has waited so long is begun, or turned away.
 
-        May be called from any thread: if two of them are here at once, one wait may be missed, as it
-        were not there.
+        May be called from any thread: if two of them are here at once, one of the waits may be missed.
         """
-        if wait < self._least:
-            self._least = wait
+        if wait < self.least:
+            self.least = wait
 
     def begin(self, now: float) -> None:
         """The first request for some time waits: an interval begins."""
-        self._least = inf
+        self.least = inf
         self._end = now + self._interval
 
     def look(self, now: float, empty: bool) -> None:
         """Decide anew if the interval is over. To be called every `step`; empty: nobody waits."""
-        if now < self._end or (self._least == inf and not empty):
+        if now < self._end or (self.least == inf and not empty):
             return  # nobody was begun, so there is nothing to decide by
-        if self.target < self._least < inf:
+        if self.target < self.least < inf:
             self.patience = self._short
             self._calm = 0
         else:

@@ -148,8 +148,8 @@ class WaitingExchange(WSGIExchange):
 
     def _finish(self, last: bytes | None) -> None:
         """The application is done; `last` ends the response, if there is to be one."""
-        if last is not None:
-            self._deliver(last, False)
+        if last is not None and not self.abandoned:
+            self.deliver(last, False)
         queue = self.runner.queue
         queue.begun += 1
         queue.waited += self.waited
@@ -197,7 +197,8 @@ class WaitingExchange(WSGIExchange):
         post = runner.post
         shedding = runner.shedding
         waited = monotonic() - self.queued
-        shedding.note(waited)
+        if waited < shedding.least:
+            shedding.note(waited)
         if waited > shedding.patience:
             post(self.decline)
             return

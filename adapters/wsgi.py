@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 logger: Final = logging.getLogger("aserve")
 
+_WAITING = Response.WAITING
+
 ExcInfo = tuple[type[BaseException], BaseException, TracebackType]
 WSGIApp = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
@@ -130,7 +132,7 @@ class WSGIExchange(ExtendedExchange):
         Whoever gets less asks the application for no more (PEP 3333, Handling the Content-Length
         Header). Raises `ResponseError` for what is not bytes, and if there has not been a head.
         """
-        if self.state is Response.WAITING:
+        if self.state is _WAITING:
             self.check_started()
         if not isinstance(data, bytes):
             raise ResponseError(f"a WSGI application yields bytes, not {type(data).__name__}")
@@ -297,6 +299,7 @@ class WSGIAdapter:
             multithread=self.runner.multithread,
             multiprocess=self._multiprocess,
         )
+        self.runner.welcome(connection)
         connection.template = environ
         return environ
 

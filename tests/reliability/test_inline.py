@@ -11,10 +11,16 @@ from tests.reliability.conftest import ask
 from tests.support.client import RawClient, request
 
 APP = """
+import os
 import time
 
 def app(environ, start_response):
-    start_response("200 OK", [])
+    write = start_response("200 OK", [])
+    if environ["PATH_INFO"] == "/write":
+        write(b"first")
+        end = time.monotonic() + 20
+        while not os.path.exists("go") and time.monotonic() < end:
+            time.sleep(0.01)
     if environ["PATH_INFO"] == "/long":
         time.sleep(60)
     if environ["PATH_INFO"] == "/endless":
@@ -51,6 +57,18 @@ def test_a_response_that_its_client_does_not_read_is_no_reason(serve: Serve, app
         assert ask(server) == "one"
         client.reset()
         client.incoming.data.clear()
+
+
+def test_what_write_gets_leaves_during_the_call(serve: Serve, app_dir: Path) -> None:
+    """PEP 3333, Buffering and Streaming: no block is held back, though the loop stands still."""
+    (app_dir / "main.py").write_text(APP)
+    server = serve("-k", "sync", "--timeout", "30", "main:app")
+    with RawClient(server.target) as client:
+        client.send(request(target="/write"))
+        client.read_head()
+        assert client.read_bytes(10) == b"5\r\nfirst\r\n"
+        (app_dir / "go").touch()
+        assert client.read_bytes(13) == b"3\r\none\r\n0\r\n\r\n"
 
 
 def test_gthread_is_another_name_for_threads(serve: Serve, app_dir: Path) -> None:
