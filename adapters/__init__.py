@@ -10,10 +10,13 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 if TYPE_CHECKING:
     import asyncio
+    from collections.abc import Callable
 
     from aserve.adapters.interfaces import Interface
     from aserve.adapters.runner import Runner, RunnerOptions
-    from aserve.protocols.group import ExchangeFactory
+    from aserve.protocols.exchange import Exchange
+    from aserve.protocols.group import ExchangeFactory, Group
+    from aserve.protocols.options import ConnectionOptions
 
 RUNNERS: Final = {"wsgi": "pool.ThreadPool"}
 """Where WSGI applications run, by the worker class that asks for it: module and class in this package."""
@@ -21,8 +24,6 @@ RUNNERS: Final = {"wsgi": "pool.ThreadPool"}
 
 class Adapter(Protocol):
     """Serves one application."""
-
-    exchange_factory: ExchangeFactory
 
     async def startup(self) -> None:
         """Make the application ready; raises `LifespanError`."""
@@ -32,6 +33,31 @@ class Adapter(Protocol):
 
     def describe(self) -> str:
         """The interface as the log names it."""
+
+    def group(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        options: ConnectionOptions,
+        access_log: Callable[[Exchange], None] | None,
+    ) -> Group:
+        """What serves the connections of `loop`; access_log: called with each exchange that is complete."""
+
+
+class ExchangeAdapter(Adapter, Protocol):
+    """Serves an application with our own HTTP, which hands it one exchange after the other."""
+
+    exchange_factory: ExchangeFactory
+
+    def group(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        options: ConnectionOptions,
+        access_log: Callable[[Exchange], None] | None,
+    ) -> Group:
+        """The connections of `loop`."""
+        from aserve.protocols.group import ConnectionGroup
+
+        return ConnectionGroup(self.exchange_factory, loop=loop, options=options, access_log=access_log)
 
 
 def make_runner(
@@ -56,7 +82,7 @@ def make_adapter(
     root_path: str = "",
     runner: Runner | None = None,
     multiprocess: bool = True,
-) -> Adapter:
+) -> ExchangeAdapter:
     """The adapter for an application.
 
     interface: what `interfaces.detect` said. loop: the event loop that will serve it.

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import IO, Any, Final
 
+from aserve.adapters import ExchangeAdapter
 from aserve.adapters import environ as environs
 from aserve.adapters.errorlog import comes_of, log_exception
 from aserve.adapters.runner import Runner
@@ -211,7 +212,7 @@ class WSGIExchange(ExtendedExchange):
         connection.group.left(self)
 
 
-class WSGIAdapter:
+class WSGIAdapter(ExchangeAdapter):
     """Serves a WSGI application.
 
     app: the application. runner: where it runs. root_path: SCRIPT_NAME.

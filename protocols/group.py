@@ -6,10 +6,11 @@ import asyncio
 import contextvars
 import logging
 import select
-from collections.abc import Callable
+import socket
+from collections.abc import Callable, Coroutine, Sized
 from functools import partial
 from math import inf
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from aserve.protocols.clock import Clock
 from aserve.protocols.http1 import Http1Connection
@@ -45,6 +46,48 @@ class ExchangeFactory(Protocol):
         headers: list[tuple[bytes, bytes]],
         framing: Framing | None,
     ) -> Exchange: ...
+
+
+class Group(Protocol):
+    """Serves the connections of one event loop: what a worker needs to know of whoever does that.
+
+    connections: those that are open. requests: responses completed. draining: each connection ends
+    with its current request. parser: who reads HTTP, as the log names it. on_closed: called when a
+    connection is gone. on_stuck: called with an exchange whose application does not end, long after
+    its time was over.
+    """
+
+    requests: int
+    draining: bool
+    on_closed: Callable[[], None] | None
+    on_stuck: Callable[[Exchange], None] | None
+
+    @property
+    def connections(self) -> Sized: ...
+
+    @property
+    def parser(self) -> str: ...
+
+    def start(self) -> None:
+        """Begin to look after the connections' times."""
+
+    def stop(self) -> None:
+        """Cease to."""
+
+    def take(self, sock: socket.socket) -> Coroutine[Any, Any, object]:
+        """Serve a newly accepted connection, which is open when the coroutine has ended."""
+
+    def drain(self) -> None:
+        """Every connection ends after its current request; idle ones when they are due."""
+
+    def close_idle(self) -> None:
+        """Close idle connections, now and later, when what is already on its way can have been read."""
+
+    def abort(self) -> None:
+        """Close all connections, and end what is at work."""
+
+    async def wait_closed(self) -> None:
+        """Return when no connection is left and no application is at work (after `drain`)."""
 
 
 class ConnectionGroup:
@@ -113,9 +156,18 @@ class ConnectionGroup:
         self._held: list[Exchange] = []
         self._set_deadlines()
 
+    @property
+    def parser(self) -> str:
+        """Who reads HTTP, as the log names it."""
+        return "httptools" if self.options.http == "auto" else self.options.http
+
     def connection(self) -> Http1Connection:
         """A protocol for a newly accepted connection."""
         return self._connection_class(self)
+
+    def take(self, sock: socket.socket) -> Coroutine[Any, Any, object]:
+        """Serve a newly accepted connection, which is open when the coroutine has ended."""
+        return self.loop.connect_accepted_socket(self.connection, sock)
 
     def reader(self, connection: Http1Connection) -> Reader:
         """Who reads what comes on `connection`."""

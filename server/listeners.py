@@ -9,9 +9,9 @@ import logging
 import select
 import socket
 import time
-from collections.abc import Callable, Collection, Sequence, Sized
+from collections.abc import Callable, Collection, Coroutine, Sequence, Sized
 from math import inf
-from typing import Final
+from typing import Any, Final, TypeAlias
 
 EMPTYING_TIME: Final = 0.1
 """Seconds at most for taking the connections that the kernel has already accepted, at a stop."""
@@ -36,6 +36,8 @@ _OF_THE_CONNECTION: Final = frozenset(
     if (number := getattr(errno, name, None)) is not None
 )
 
+Take: TypeAlias = Callable[[socket.socket], Coroutine[Any, Any, object]]
+
 _log = logging.getLogger("aserve")
 
 
@@ -53,9 +55,9 @@ class Listeners:
     def __init__(self, sockets: Sequence[socket.socket], limit: int = 0) -> None:
         self._sockets = list(sockets)
         self._limit = limit or inf
-        self._make: Callable[[], asyncio.Protocol] = asyncio.Protocol
+        self._serve: Take
         self._open: Sized = ()
-        # Those taken whose protocol has not heard of them yet.
+        # Those taken who are not among the open ones yet.
         self._arriving: set[asyncio.Task[object]] = set()
         self._taking = False
         self._closing = False
@@ -66,13 +68,13 @@ class Listeners:
         """Return the descriptors (-1 for one that is closed)."""
         return [sock.fileno() for sock in self._sockets]
 
-    def open(self, connection: Callable[[], asyncio.Protocol], connections: Sized) -> None:
+    def open(self, serve: Take, connections: Sized) -> None:
         """Start to accept, on the running loop.
 
-        Arguments: `connection` is called for the protocol of each new connection; `connections`
-        are those whose protocols know that they are open.
+        Arguments: `serve` is called with each new connection; when the coroutine has ended, it is
+        one of the open `connections`.
         """
-        self._make = connection
+        self._serve = serve
         self._open = connections
         self._loop = asyncio.get_running_loop()
         # What a client's protocol does later must not run in the context of another one's request.
@@ -152,7 +154,7 @@ class Listeners:
                     continue
                 self._rest(error)
                 return
-            task = self._loop.create_task(self._loop.connect_accepted_socket(self._make, sock))
+            task = self._loop.create_task(self._serve(sock))
             self._arriving.add(task)
             task.add_done_callback(self._has_arrived)
 
