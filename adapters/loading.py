@@ -8,6 +8,9 @@ from typing import Any
 
 _NAMES = ("application", "app")
 
+# Packages that an application of their kind imports, and that an extra of ours brings.
+_EXTRAS = ("tornado",)
+
 
 class ApplicationLoadError(Exception):
     """The application cannot be loaded.
@@ -54,7 +57,8 @@ def _import(name: str) -> Any:
                 f"no module named {error.name!r} (looked in {sys.path[0] or '.'!r} and the Python path): "
                 "check the name, or use --chdir or --pythonpath"
             ) from None
-        raise ApplicationLoadError(f"importing {name!r} failed: {error}", error) from error
+        advice = f": pip install 'aserve-server[{error.name}]'" if error.name in _EXTRAS else ""
+        raise ApplicationLoadError(f"importing {name!r} failed: {error}{advice}", error) from error
     except (Exception, SystemExit) as error:
         text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
         raise ApplicationLoadError(f"importing {name!r} failed: {text}", error) from error

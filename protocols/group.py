@@ -143,7 +143,7 @@ class ConnectionGroup:
             options.write_timeout,
             options.request_timeout,
         )
-        self._interval = max(0.05, min(1.0, *(time / 2 for time in times if time)))
+        self._interval = max(0.05, min((1.0, *(time / 2 for time in times if time))))
         # Bytes of a body that have to come in each span of `body_timeout`.
         self.least_received = max(1, int(options.body_rate * options.body_timeout))
         self.paused: set[Http1Connection] = set()

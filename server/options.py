@@ -22,7 +22,7 @@ SECTIONS: Final = (
 )
 """The order in which help and reference have them."""
 
-WORKER_CLASSES: Final = ("auto", "asgi", *RUNNERS)
+WORKER_CLASSES: Final = ("auto", "asgi", *RUNNERS, "tornado")
 
 WORKER_CLASS_ALIASES: Final = {"gthread": "wsgi"}
 """What others call them."""
