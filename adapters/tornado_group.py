@@ -39,6 +39,8 @@ _SERVICE_RESTART: Final = 1012
 # clients come back in the same moment.
 _PACE: Final = 0.01
 _PART: Final = 0.25
+# Seconds until the next look at one whose handler is at work.
+_AGAIN: Final = 0.05
 
 
 class TornadoAdapter(Adapter):
@@ -92,8 +94,9 @@ class TornadoGroup(httputil.HTTPServerConnectionDelegate):
 
     access_log: called with each exchange that is complete. patience: seconds from `drain` to `abort`.
 
-    connections: those that are open. requests: responses completed. on_closed: called when a connection is
-    gone. on_stuck: never called, nothing is cancelled.
+    connections: those that are open. keeping: they may have another request behind the present one.
+    requests: responses completed. on_closed: called when a connection is gone. on_stuck: never called,
+    since nothing is cancelled before `abort`.
     """
 
     parser = "tornado"
@@ -115,13 +118,13 @@ class TornadoGroup(httputil.HTTPServerConnectionDelegate):
         self.connections: set[Stream] = set()
         self.requests = 0
         self.draining = False
+        self.keeping = options.keep_alive > 0
         self.on_closed: Callable[[], None] | None = None
         self.on_stuck: Callable[[Exchange], None] | None = None
         self._patience = patience
         self._trust = options.forwarded_trust or Trust(())
         self._server = HTTPServer(
             self,
-            no_keep_alive=not options.keep_alive,
             idle_connection_timeout=_NO_LIMIT,
             max_header_size=options.limit_head,
             max_body_size=options.limit_body or None,
@@ -209,17 +212,24 @@ class TornadoGroup(httputil.HTTPServerConnectionDelegate):
         if self.draining:
             return
         self.draining = True
-        self._server.conn_params.no_keep_alive = True  # of requests whose head is still to come
+        self.keeping = False
         websockets = [stream for stream in self.connections if stream.websocket is not None]
         pace = min(_PACE, self._patience * _PART / max(1, len(websockets)))
         for number, stream in enumerate(websockets):
-            self.loop.call_later(number * pace, _close_websocket, stream, _SERVICE_RESTART)
+            self.loop.call_later(number * pace, self._send_away, stream)
         self._check_empty()
 
     def websocket_opened(self, stream: Stream) -> None:
         """A handler is about to take the connection over."""
         if self.draining:
-            self.loop.call_soon(_close_websocket, stream, _SERVICE_RESTART)
+            self.loop.call_soon(self._send_away, stream)
+
+    def _send_away(self, stream: Stream) -> None:
+        """Close a WebSocket when its handler has nothing to do: it may be about to answer a message."""
+        if stream.reading() or stream.closed():
+            _close_websocket(stream, _SERVICE_RESTART)
+        else:
+            self.loop.call_later(_AGAIN, self._send_away, stream)
 
     def close_idle(self) -> None:
         """Close idle connections, now and later, when what is already on its way can have been read."""
@@ -275,6 +285,7 @@ def _handlers() -> list[asyncio.Task[Any]]:
 def _close_websocket(stream: Stream, code: int) -> None:
     """Begin the closing handshake; Tornado closes the connection a few seconds later at the latest."""
     if stream.websocket is not None and not stream.closed():
+        stream.ending = True
         stream.websocket.close(code)
 
 

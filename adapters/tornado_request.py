@@ -149,8 +149,10 @@ class TornadoExchange(httputil.HTTPConnection):
     ) -> Future[None]:
         self.status = cast(httputil.ResponseStartLine, start_line).code
         self._response_fields = headers
-        if self._group.draining and self.status != _SWITCHING_PROTOCOLS:
+        if not self._group.keeping and self.status != _SWITCHING_PROTOCOLS:
+            # Not Tornado's `no_keep_alive`, which would close WebSockets as well.
             self.connection.ending = True
+            self._request_fields.pop("Connection", None)  # it says "keep-alive" to HTTP/1.0 otherwise
             headers["Connection"] = "close"
         _complete(headers, self._group.options)
         self.body_sent += len(chunk or b"")

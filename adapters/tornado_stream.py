@@ -31,8 +31,8 @@ class Stream(IOStream):
     whether the client is a proxy that is believed. on_closed: called with it when it is closed, by whomever.
 
     received, sent: bytes. turns: requests that were waited for, the present one included. at_work: a
-    head is complete, and its response not. ending: no other request is waited for. detached: it is no
-    HTTP any more. websocket: who has it then, if it is one.
+    head is complete, and its response not. ending: no other request is waited for; of a WebSocket: it
+    was told to go. detached: it is no HTTP any more. websocket: who has it then, if it is one.
     """
 
     def __init__(

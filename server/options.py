@@ -62,7 +62,8 @@ class Settings(ProcessSettings):
         parse=validators.choice(*WORKER_CLASSES, **WORKER_CLASS_ALIASES),
         default="auto",
         elsewhere=("--interface",),
-        help="The interface that the application speaks; auto tells it from the object.",
+        help="The interface that the application speaks; auto tells it from the object. tornado: with "
+        "Tornado's own HTTP server, see docs/tornado.md.",
     )
     factory: bool = option(
         "--factory",

@@ -73,6 +73,23 @@ def test_detected(app: Any, interface: str) -> None:
     assert detect(app, "auto") == interface
 
 
+def test_tornado() -> None:
+    from tornado.routing import RuleRouter
+    from tornado.web import Application
+
+    class Shop(Application):
+        """One of a class of the user's own."""
+
+    for app in (Application(), Shop(), RuleRouter([])):
+        assert detect(app, "auto") == detect(app, "tornado") == "tornado"
+        for other in ("asgi", "wsgi"):
+            with pytest.raises(ApplicationLoadError, match="serve it with -k tornado"):
+                detect(app, other)
+    for worker_class in ("auto", "tornado"):
+        with pytest.raises(ApplicationLoadError, match="class of Tornado applications.*--factory"):
+            detect(Shop, worker_class)
+
+
 def test_frameworks() -> None:
     from django.core.handlers.asgi import ASGIHandler
     from django.core.handlers.wsgi import WSGIHandler
@@ -95,6 +112,10 @@ def test_frameworks() -> None:
         (anything, "auto", "say -k asgi or -k wsgi"),
         ("text", "auto", "is a str, which cannot be called"),
         (lambda: asgi3, "auto", "--factory"),
+        (wsgi, "tornado", "serve it with -k wsgi"),
+        (ASGI3Instance(), "tornado", "serve it with -k asgi"),
+        (lambda: asgi3, "tornado", "--factory"),
+        (None, "tornado", "is a NoneType, not a tornado.web.Application"),
     ],
 )
 def test_refused(app: Any, worker_class: str, message: str) -> None:
