@@ -10,12 +10,15 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 if TYPE_CHECKING:
     import asyncio
+    from collections.abc import Callable
 
     from aserve.adapters.interfaces import Interface
     from aserve.adapters.requesthooks import RequestHooks
     from aserve.adapters.requestqueue import RequestQueue
     from aserve.adapters.runner import Runner, RunnerOptions
-    from aserve.protocols.group import ExchangeFactory
+    from aserve.protocols.exchange import Exchange
+    from aserve.protocols.group import ExchangeFactory, Group
+    from aserve.protocols.options import ConnectionOptions
 
 RUNNERS: Final = {"wsgi": "pool.ThreadPool", "sync": "inline.InlineRunner"}
 """Where WSGI applications run, by the worker class that asks for it: module and class in this package."""
@@ -23,12 +26,6 @@ RUNNERS: Final = {"wsgi": "pool.ThreadPool", "sync": "inline.InlineRunner"}
 
 class Adapter(Protocol):
     """Serves one application."""
-
-    exchange_factory: ExchangeFactory
-
-    @property
-    def websocket_factory(self) -> ExchangeFactory | None:
-        """What makes the exchange of a request that begins a WebSocket; None if there are none."""
 
     async def startup(self) -> None:
         """Make the application ready; raises `LifespanError`."""
@@ -46,6 +43,42 @@ class Adapter(Protocol):
     @property
     def queue(self) -> RequestQueue | None:
         """The requests that wait for the application, if they do that in a queue."""
+
+    def group(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        options: ConnectionOptions,
+        access_log: Callable[[Exchange], None] | None,
+    ) -> Group:
+        """What serves the connections of `loop`; access_log: called with each exchange that is complete."""
+
+
+class ExchangeAdapter(Adapter, Protocol):
+    """Serves an application with our own HTTP, which hands it one exchange after the other."""
+
+    exchange_factory: ExchangeFactory
+
+    @property
+    def websocket_factory(self) -> ExchangeFactory | None:
+        """What makes the exchange of a request that begins a WebSocket; None if there are none."""
+        return None
+
+    def group(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        options: ConnectionOptions,
+        access_log: Callable[[Exchange], None] | None,
+    ) -> Group:
+        """The connections of `loop`."""
+        from aserve.protocols.group import ConnectionGroup
+
+        return ConnectionGroup(
+            self.exchange_factory,
+            loop=loop,
+            options=options,
+            access_log=access_log,
+            websocket_factory=self.websocket_factory if options.websocket.served else None,
+        )
 
 
 def make_runner(
@@ -71,7 +104,7 @@ def make_adapter(
     runner: Runner | None = None,
     multiprocess: bool = True,
     hooks: RequestHooks | None = None,
-) -> Adapter:
+) -> ExchangeAdapter:
     """The adapter for an application.
 
     interface: what `interfaces.detect` said. loop: the event loop that will serve it.

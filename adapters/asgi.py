@@ -11,7 +11,7 @@ from math import inf
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote_to_bytes
 
-from aserve.adapters import extensions, origins
+from aserve.adapters import ExchangeAdapter, extensions, origins
 from aserve.adapters.errorlog import log_exception, task_stack
 from aserve.adapters.interfaces import Interface
 from aserve.adapters.lifespan import Lifespan
@@ -191,7 +191,7 @@ class ASGIExchange(ExtendedExchange):
             self.fail()
 
 
-class ASGIAdapter:
+class ASGIAdapter(ExchangeAdapter):
     """Serves an ASGI application.
 
     app: the application. interface: "asgi3" or "asgi2". lifespan: "auto", "on" or "off".

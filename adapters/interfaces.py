@@ -9,6 +9,7 @@ from typing import Any, Final, Literal
 from aserve.adapters.loading import ApplicationLoadError
 
 Interface = Literal["asgi3", "asgi2", "wsgi"]
+Tornado = Literal["tornado"]
 
 # Positional arguments an application is called with: ASGI 3 (scope, receive, send),
 # WSGI (environ, start_response), ASGI 2 (scope).
@@ -20,15 +21,17 @@ _HINTS: Final[dict[str, Interface]] = {"_asgi_single_callable": "asgi3", "_asgi_
 _TAKES: Final = "ASGI takes three (scope, receive, send), WSGI two (environ, start_response)"
 
 
-def detect(app: Any, worker_class: str) -> Interface:
+def detect(app: Any, worker_class: str) -> Interface | Tornado:
     """The interface of `app`.
 
-    worker_class: what the user asked for: "auto", "asgi", or else a way to serve WSGI.
+    worker_class: what the user asked for: "auto", "asgi", "tornado", or else a way to serve WSGI.
     Raises `ApplicationLoadError` when the object is no application, or visibly another kind than
     asked for.
     """
     if app is None:
         raise ApplicationLoadError("the application is None: if a factory makes it, does it return it?")
+    if worker_class == "tornado" or _is_tornado(app if inspect.isclass(app) else type(app)):
+        return _tornado(app, worker_class)
     if not callable(app):
         raise ApplicationLoadError(
             f"the application is {_a(type(app).__name__)}, which cannot be called: "
@@ -48,6 +51,28 @@ def detect(app: Any, worker_class: str) -> Interface:
             "the application's interface cannot be told from the object: say -k asgi or -k wsgi"
         )
     return seen
+
+
+def _is_tornado(cls: type) -> bool:
+    """Whether it is a class of what Tornado's server takes: applications and routers."""
+    names = [(base.__module__, base.__qualname__) for base in cls.__mro__]
+    return ("tornado.httputil", "HTTPServerConnectionDelegate") in names
+
+
+def _tornado(app: Any, worker_class: str) -> Tornado:
+    if inspect.isclass(app) and _is_tornado(app):
+        raise ApplicationLoadError(
+            "this is a class of Tornado applications: name one of them, or say --factory to have one made"
+        )
+    if not _is_tornado(type(app)):
+        other = _look(app) if callable(app) else None
+        raise ApplicationLoadError(
+            f"the application is {_a(type(app).__name__)}, not a tornado.web.Application: "
+            + (f"serve it with -k {other.rstrip('23')} (or -k auto)" if other else "name one")
+        )
+    if worker_class not in ("auto", "tornado"):
+        raise ApplicationLoadError("this is a Tornado application: serve it with -k tornado (or -k auto)")
+    return "tornado"
 
 
 def _a(noun: str) -> str:

@@ -11,6 +11,9 @@ from aserve.adapters.failures import one_line
 
 _NAMES = ("application", "app")
 
+# Packages that an application of their kind imports, and that an extra of ours brings.
+_EXTRAS = ("tornado",)
+
 
 class ApplicationLoadError(Exception):
     """The application cannot be loaded.
@@ -63,8 +66,11 @@ def _import(name: str) -> Any:
                 f"no module named {error.name!r} (looked in {sys.path[0] or '.'!r} and the Python path): "
                 "check the name, or use --chdir or --pythonpath"
             ) from None
-        text = f"importing {name!r} failed: {error}: is it installed for {sys.executable}?"
-        raise ApplicationLoadError(text, error) from error
+        if error.name in _EXTRAS:
+            advice = f"pip install 'aserve-server[{error.name}]'"
+        else:
+            advice = f"is it installed for {sys.executable}?"
+        raise ApplicationLoadError(f"importing {name!r} failed: {error}: {advice}", error) from error
     except (Exception, SystemExit) as error:
         raise ApplicationLoadError(f"importing {name!r} failed: {one_line(error)}", error) from error
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import IO, TYPE_CHECKING, Any, Final
 
+from aserve.adapters import ExchangeAdapter
 from aserve.adapters import environ as environs
 from aserve.adapters.errorlog import comes_of, log_exception
 from aserve.adapters.requestqueue import RequestQueue
@@ -235,7 +236,7 @@ class WSGIExchange(ExtendedExchange):
         connection.group.left(self)
 
 
-class WSGIAdapter:
+class WSGIAdapter(ExchangeAdapter):
     """Serves a WSGI application.
 
     app: the application. runner: where it runs. root_path: SCRIPT_NAME.
@@ -252,7 +253,6 @@ class WSGIAdapter:
         hooks: RequestHooks | None = None,
     ) -> None:
         self.exchange_factory: ExchangeFactory
-        self.websocket_factory: ExchangeFactory | None = None
         self.runner = runner
         self._script_name = root_path.rstrip("/")
         self._multiprocess = multiprocess

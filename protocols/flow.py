@@ -8,6 +8,12 @@ import struct
 from typing import Final
 
 
+def reset_on_close(sock: socket.socket) -> None:
+    """Have the end of `sock` reach the client as a reset, not as a regular end (TCP only)."""
+    if sock.family in (socket.AF_INET, socket.AF_INET6):
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+
 class WriteFlow(asyncio.Protocol):
     """The writing side of a connection.
 
@@ -79,8 +85,8 @@ class WriteFlow(asyncio.Protocol):
     def reset_on_close(self) -> None:
         """Have the connection's end reach the client as a reset, not as a regular end."""
         sock = self.transport.get_extra_info("socket")
-        if sock is not None and sock.family in (socket.AF_INET, socket.AF_INET6):
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        if sock is not None:
+            reset_on_close(sock)
 
     def write_pieces(self, pieces: tuple[bytes, ...]) -> None:
         """Write `pieces` one behind the other."""

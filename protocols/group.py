@@ -7,10 +7,11 @@ import contextvars
 import logging
 import random
 import select
-from collections.abc import Callable
+import socket
+from collections.abc import Callable, Coroutine, Sized
 from functools import partial
 from math import inf
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from aserve.protocols.clock import Clock
 from aserve.protocols.http1 import Http1Connection
@@ -56,6 +57,51 @@ class Holder(Protocol):
 
     def flush(self) -> None:
         """Send what is held, if that has not happened yet."""
+
+
+class Group(Protocol):
+    """Serves the connections of one event loop: what a worker needs to know of whoever does that.
+
+    connections: those that are open. requests: responses completed. draining: each connection ends
+    with its current request. parser: who reads HTTP, as the log names it. on_closed: called when a
+    connection is gone. on_stuck: called with an exchange whose application does not end, long after
+    its time was over.
+    """
+
+    requests: int
+    draining: bool
+    on_closed: Callable[[], None] | None
+    on_stuck: Callable[[Exchange], None] | None
+
+    @property
+    def connections(self) -> Sized: ...
+
+    @property
+    def parser(self) -> str: ...
+
+    def start(self) -> None:
+        """Begin to look after the connections' times."""
+
+    def stop(self) -> None:
+        """Cease to."""
+
+    def take(self, sock: socket.socket) -> Coroutine[Any, Any, object]:
+        """Serve a newly accepted connection, which is open when the coroutine has ended."""
+
+    def drain(self, graceful: float = 0.0) -> None:
+        """Every connection ends after its current request; idle ones when they are due.
+
+        WebSockets are closed one after the other, in a part of the `graceful` seconds that there are.
+        """
+
+    def close_idle(self) -> None:
+        """Close idle connections, now and later, when what is already on its way can have been read."""
+
+    def abort(self) -> None:
+        """Close all connections, and end what is at work."""
+
+    async def wait_closed(self) -> None:
+        """Return when no connection is left and no application is at work (after `drain`)."""
 
 
 class ConnectionGroup:
@@ -119,7 +165,7 @@ class ConnectionGroup:
             options.websocket.ping_interval,
             options.websocket.ping_timeout,
         )
-        self._interval = max(0.05, min(1.0, *(time / 2 for time in times if time)))
+        self._interval = max(0.05, min((1.0, *(time / 2 for time in times if time))))
         # Bytes of a body that have to come in each span of `body_timeout`.
         self.least_received = max(1, int(options.body_rate * options.body_timeout))
         self.paused: set[LingeringConnection] = set()
@@ -132,9 +178,18 @@ class ConnectionGroup:
         self._held: list[Holder] = []
         self._set_deadlines()
 
+    @property
+    def parser(self) -> str:
+        """Who reads HTTP, as the log names it."""
+        return "httptools" if self.options.http == "auto" else self.options.http
+
     def connection(self) -> Http1Connection:
         """A protocol for a newly accepted connection."""
         return self._connection_class(self)
+
+    def take(self, sock: socket.socket) -> Coroutine[Any, Any, object]:
+        """Serve a newly accepted connection, which is open when the coroutine has ended."""
+        return self.loop.connect_accepted_socket(self.connection, sock)
 
     def reader(self, connection: Http1Connection) -> Reader:
         """Who reads what comes on `connection`."""

@@ -22,6 +22,16 @@ LINGER_SPAN: Final = 5.0
 LINGER_LEAST: Final = 4096
 
 
+def unconfirmed(fileno: int) -> int:
+    """Bytes of an open socket that the kernel holds, because the client's side has not confirmed them yet."""
+    held = b"\0\0\0\0"
+    try:
+        held = fcntl.ioctl(fileno, termios.TIOCOUTQ, held)
+    except OSError:  # no such thing here
+        pass
+    return int.from_bytes(held, sys.byteorder)
+
+
 class LingeringConnection(WriteFlow):
     """A connection that knows how to end. The group looks after its deadlines.
 
@@ -94,13 +104,8 @@ class LingeringConnection(WriteFlow):
         The kernel holds megabytes of them: a client may be reading while nothing leaves our buffer.
         """
         sock = self.transport.get_extra_info("socket")
-        held = b"\0\0\0\0"
-        if sock is not None and sock.fileno() >= 0:
-            try:
-                held = fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, held)
-            except OSError:  # no such thing here
-                pass
-        return self.unsent() + int.from_bytes(held, sys.byteorder)
+        held = unconfirmed(sock.fileno()) if sock is not None and sock.fileno() >= 0 else 0
+        return self.unsent() + held
 
     def close(self) -> None:
         """Close the connection when what was written has left; within the write timeout it has to."""

@@ -13,6 +13,7 @@ from aserve.protocols.trust import Trust
 class WebSocketOptions:
     """The values that WebSockets use; times are in seconds, sizes in bytes.
 
+    served: whether the application gets any; without, a request for one is a request like others.
     handshake_timeout: from the request to the application's answer. ping_interval: between two pings.
     ping_timeout: from a ping to anything at all from the client. 0 for no limit, and for no pings.
     max_size: a message, as the application gets it; 0 for no limit. max_queue: messages that wait
@@ -22,6 +23,7 @@ class WebSocketOptions:
     logarithm of what it can look back on.
     """
 
+    served: bool = True
     handshake_timeout: float = 30.0
     ping_interval: float = 20.0
     ping_timeout: float = 20.0

@@ -9,9 +9,9 @@ import logging
 import select
 import socket
 import time
-from collections.abc import Callable, Collection, Sequence, Sized
+from collections.abc import Callable, Collection, Coroutine, Sequence, Sized
 from math import inf
-from typing import Final
+from typing import Any, Final, TypeAlias
 
 from aserve.balance import Balance
 from aserve.sharedpage import Slot
@@ -45,6 +45,8 @@ _OF_THE_CONNECTION: Final = frozenset(
     if (number := getattr(errno, name, None)) is not None
 )
 
+Take: TypeAlias = Callable[[socket.socket], Coroutine[Any, Any, object]]
+
 _log = logging.getLogger("aserve")
 
 
@@ -65,9 +67,9 @@ class Listeners:
         self._slot = slot
         self._balance = Balance(slot)
         self._limit = limit or inf
-        self._make: Callable[[], asyncio.Protocol] = asyncio.Protocol
+        self._serve: Take
         self._open: Sized = ()
-        # Those taken whose protocol has not heard of them yet.
+        # Those taken who are not among the open ones yet.
         self._arriving: set[asyncio.Task[object]] = set()
         # Taking: does it want connections? Watching: does the loop tell when there are some?
         self._taking = False
@@ -81,13 +83,13 @@ class Listeners:
         """Return the descriptors (-1 for one that is closed)."""
         return [sock.fileno() for sock in self._sockets]
 
-    def open(self, connection: Callable[[], asyncio.Protocol], connections: Sized) -> None:
+    def open(self, serve: Take, connections: Sized) -> None:
         """Start to accept, on the running loop.
 
-        Arguments: `connection` is called for the protocol of each new connection; `connections`
-        are those whose protocols know that they are open.
+        Arguments: `serve` is called with each new connection; when the coroutine has ended, it is
+        one of the open `connections`.
         """
-        self._make = connection
+        self._serve = serve
         self._open = connections
         self._loop = asyncio.get_running_loop()
         # What a client's protocol does later must not run in the context of another one's request.
@@ -187,7 +189,7 @@ class Listeners:
                 self._rest(error)
                 break
             count += 1
-            task = self._loop.create_task(self._loop.connect_accepted_socket(self._make, sock))
+            task = self._loop.create_task(self._serve(sock))
             self._arriving.add(task)
             task.add_done_callback(self._has_arrived)
         if count:

@@ -24,7 +24,7 @@ SECTIONS: Final = (
 )
 """The order in which help and reference have them."""
 
-WORKER_CLASSES: Final = ("auto", "asgi", *RUNNERS)
+WORKER_CLASSES: Final = ("auto", "asgi", *RUNNERS, "tornado")
 
 WORKER_CLASS_ALIASES: Final = {"gthread": "wsgi"}
 """What others call them."""
@@ -64,8 +64,9 @@ class Settings(ProcessSettings):
         parse=validators.choice(*WORKER_CLASSES, **WORKER_CLASS_ALIASES),
         default="auto",
         elsewhere=("--interface",),
-        help="The interface that the application speaks, auto tells it from the object; and how WSGI is run: "
-        "wsgi in threads (gthread means the same), sync one request at a time. See docs/wsgi.md.",
+        help="The interface that the application speaks, auto tells it from the object; how WSGI is run: "
+        "wsgi in threads (gthread means the same), sync one request at a time (docs/wsgi.md); tornado: "
+        "with Tornado's own HTTP server (docs/tornado.md).",
     )
     factory: bool = option(
         "--factory",

@@ -22,7 +22,7 @@ from aserve.messages import Channel, Draining, Failed, Ready, Tired
 from aserve.options import Settings
 from aserve.processes import LEAVING_TIME, limit_leaving
 from aserve.protocols.exchange import Exchange
-from aserve.protocols.group import ConnectionGroup
+from aserve.protocols.group import Group
 from aserve.protocols.options import ConnectionOptions, WebSocketOptions
 from aserve.protocols.policy import PROXY_FIELDS
 from aserve.protocols.trust import Trust
@@ -84,7 +84,7 @@ class Service:
         self._told = anyio.Event()
         self._booting = anyio.CancelScope()
         self._patience = anyio.CancelScope()
-        self._group: ConnectionGroup | None = None
+        self._group: Group | None = None
         self._leaving = False
         self._access_log: AccessLog | None = None
         self._abandoned: Collection[int] = ()
@@ -153,20 +153,15 @@ class Service:
             access_log = AccessLog(settings.access_logfile, settings.access_log_format, loop)
             self._access_log = access_log
         self.reopen_logs(only_moved=True)  # signals of the time before were not heard
-        self._group = group = ConnectionGroup(
-            self._adapter.exchange_factory,
-            loop=loop,
-            options=connection_options(settings),
-            access_log=access_log.log if access_log else None,
-            websocket_factory=self._adapter.websocket_factory if settings.ws != "none" else None,
+        self._group = group = self._adapter.group(
+            loop, connection_options(settings), access_log.log if access_log else None
         )
         group.start()
         group.on_closed = self._listeners.has_ended
         group.on_stuck = self._stuck
-        self._listeners.open(group.connection, group.connections)
-        http = "httptools" if settings.http == "auto" else settings.http
+        self._listeners.open(group.take, group.connections)
         self._show_life()  # a start-up that blocks the loop may have lasted longer than the timeout
-        self._channel.send(Ready(self._adapter.describe(), self._loop_name, http))
+        self._channel.send(Ready(self._adapter.describe(), self._loop_name, group.parser))
         self._show("ready")
         await self._told.wait()
         await self._drain(group)
@@ -174,7 +169,7 @@ class Service:
         if access_log is not None:
             access_log.close()
 
-    async def _drain(self, group: ConnectionGroup) -> None:
+    async def _drain(self, group: Group) -> None:
         """Accept no more, and wait for the requests that there are, for the graceful time at most."""
         graceful = self._settings.graceful_timeout
         self._patience.deadline = anyio.current_time() + graceful
@@ -201,7 +196,7 @@ class Service:
     def _show(self, state: str) -> None:
         titles.show(self._settings, self._name.partition(" ")[0].replace("=", " "), state)
 
-    def _hurry(self, group: ConnectionGroup) -> None:
+    def _hurry(self, group: Group) -> None:
         # With --reload, who has just saved a file must not be answered by the code before it, on a
         # connection that was left open.
         if self.ending >= Ending.STOP or self._settings.reload:
@@ -276,6 +271,7 @@ def connection_options(settings: Settings) -> ConnectionOptions:
         proxy_protocol=settings.proxy_protocol,
         proxy_trust=Trust(settings.proxy_allow_from),
         websocket=WebSocketOptions(
+            served=settings.ws != "none",
             handshake_timeout=settings.ws_handshake_timeout,
             ping_interval=settings.ws_ping_interval,
             ping_timeout=settings.ws_ping_timeout,

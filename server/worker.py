@@ -133,6 +133,8 @@ class Worker:
             app = load() if runner is None else runner.load(load)
         self._hooks.worker.wsgi = app
         interface = detect(app, settings.worker_class)
+        if interface == "tornado":
+            return tornado_adapter(app, settings)
         if interface == "wsgi" and runner is None:
             runner = make_runner("wsgi", loop, runner_options(settings))
         return make_adapter(
@@ -188,6 +190,18 @@ class Worker:
             asyncio.get_running_loop().remove_reader(self._channel.fileno())
             _log.warning("%s: the supervisor is gone, stopping", self._assignment)
             service.end(Ending.STOP)
+
+
+def tornado_adapter(app: Any, settings: Settings) -> Adapter:
+    """Return what serves a Tornado application; raises ApplicationLoadError if it cannot be served so."""
+    from aserve.adapters.tornado_group import TornadoAdapter  # with Tornado, which the application has loaded
+
+    if settings.proxy_protocol != "off":
+        raise ApplicationLoadError(
+            "Tornado does not read the PROXY protocol: leave --proxy-protocol out, and have the proxy "
+            "set X-Forwarded-For"
+        )
+    return TornadoAdapter(app)
 
 
 def runner_options(settings: Settings) -> RunnerOptions:

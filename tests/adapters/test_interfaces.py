@@ -111,6 +111,23 @@ def test_detected(app: Any, interface: str) -> None:
     assert detect(app, "auto") == interface
 
 
+def test_tornado() -> None:
+    from tornado.routing import RuleRouter
+    from tornado.web import Application
+
+    class Shop(Application):
+        """One of a class of the user's own."""
+
+    for app in (Application(), Shop(), RuleRouter([])):
+        assert detect(app, "auto") == detect(app, "tornado") == "tornado"
+        for other in ("asgi", "wsgi"):
+            with pytest.raises(ApplicationLoadError, match="serve it with -k tornado"):
+                detect(app, other)
+    for worker_class in ("auto", "tornado"):
+        with pytest.raises(ApplicationLoadError, match="class of Tornado applications.*--factory"):
+            detect(Shop, worker_class)
+
+
 def test_frameworks() -> None:
     from django.core.handlers.asgi import ASGIHandler
     from django.core.handlers.wsgi import WSGIHandler
@@ -134,6 +151,9 @@ def test_frameworks() -> None:
         ("text", "auto", "is a str, which cannot be called"),
         (None, "auto", "is None: if a factory makes it, does it return it?"),
         (lambda: asgi3, "auto", "--factory"),
+        (wsgi, "tornado", "serve it with -k wsgi"),
+        (ASGI3Instance(), "tornado", "serve it with -k asgi"),
+        (lambda: asgi3, "tornado", "--factory"),
     ],
 )
 def test_refused(app: Any, worker_class: str, message: str) -> None:

@@ -52,6 +52,13 @@ async def test_idle_connection_ends_after_keep_alive(serving: Serving) -> None:
         assert loop.time() - begun >= 0.39
 
 
+async def test_no_time_is_limited(serving: Serving) -> None:
+    unlimited = {"keep_alive": 0, "header_timeout": 0, "body_timeout": 0, "write_timeout": 0}
+    async with serving(**unlimited) as host, host.client() as client:
+        assert (await client.ask(request())).connection == {"close"}
+        assert await client.read_until_closed() == b""
+
+
 async def test_silent_connection_ends(serving: Serving) -> None:
     async with serving(keep_alive=0.2, header_timeout=0.4) as host, host.client() as client:
         assert await client.read_until_closed() == b""

@@ -121,7 +121,7 @@ def test_little_is_imported_to_say_the_version(tmp_path: Path) -> None:
         ),
         (
             ["-k", "x", "main:app"],
-            "--worker-class: 'x' is not known: write auto, asgi, wsgi or sync",
+            "--worker-class: 'x' is not known: write auto, asgi, wsgi, sync or tornado",
         ),
         (
             ["-b", "8000", "main:app"],

@@ -17,6 +17,7 @@ LAYERS = ("protocols", "adapters", "server")
 # What is a layer's own business; no other may touch it.
 OWN = {
     "protocols": {"httptools", "h11"},
+    "adapters": {"tornado"},
     "server": {"click", "uvloop"},
 }
 FORBIDDEN = {

@@ -14,7 +14,7 @@ from typing import Any, ClassVar, TypeAlias, cast
 import pytest
 
 from aserve import loops
-from aserve.listeners import Listeners
+from aserve.listeners import Listeners, Take
 from aserve.sharedpage import SharedPage
 
 Run: TypeAlias = Callable[[Callable[[], Coroutine[Any, Any, None]]], None]
@@ -26,6 +26,11 @@ def run(request: pytest.FixtureRequest) -> Iterator[Run]:
     loop = loops.new_loop(request.param)
     yield lambda main: loop.run_until_complete(main())
     loop.close()
+
+
+def served_by(protocol: Callable[[], asyncio.Protocol]) -> Take:
+    """Have each connection served by a protocol of its own."""
+    return lambda sock: asyncio.get_running_loop().connect_accepted_socket(protocol, sock)
 
 
 class Greeter(asyncio.Protocol):
@@ -70,7 +75,7 @@ def test_what_waits_is_taken_before_the_end(run: Run, listening: socket.socket) 
 
     async def main() -> None:
         listeners = Listeners([copy], SharedPage(1).take())
-        listeners.open(Greeter, ())
+        listeners.open(served_by(Greeter), ())
         # All of them are in the kernel's queue when the loop gets to see the first one.
         clients.extend(connect(listening) for _ in range(20))
         await listeners.close(empty=None)
@@ -88,7 +93,7 @@ def test_what_is_not_taken_stays_for_the_others(run: Run, listening: socket.sock
 
     async def main() -> None:
         listeners = Listeners([copy], SharedPage(1).take())
-        listeners.open(Greeter, ())
+        listeners.open(served_by(Greeter), ())
         await listeners.close(empty=())
         with connect(listening):
             await asyncio.sleep(0.05)
@@ -111,7 +116,7 @@ def test_an_accepted_connection_gets_its_protocol_whenever_the_end_comes(
 
         async def main(copy: socket.socket = copy, turns: int = turns) -> None:
             listeners = Listeners([copy], SharedPage(1).take())
-            listeners.open(Greeter, ())
+            listeners.open(served_by(Greeter), ())
             clients.extend(connect(listening) for _ in range(5))  # noqa: B023
             for _ in range(turns):
                 await asyncio.sleep(0)
@@ -164,7 +169,7 @@ def test_at_the_limit_they_wait_until_one_has_ended(run: Run, listening: socket.
 
     async def main() -> None:
         Keeper.listeners = listeners = Listeners([copy], SharedPage(1).take(), 3)
-        listeners.open(Keeper, Keeper.open)
+        listeners.open(served_by(Keeper), Keeper.open)
         with contextlib.ExitStack() as clients:
             for _ in range(6):
                 clients.enter_context(connect(listening))
@@ -195,7 +200,7 @@ def test_a_unix_sockets_file_stays(run: Run, tmp_path: Path) -> None:
 
         async def main() -> None:
             listeners = Listeners([copy], SharedPage(1).take())
-            listeners.open(Greeter, ())
+            listeners.open(served_by(Greeter), ())
             await listeners.close(empty=None)
 
         run(main)
