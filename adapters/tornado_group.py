@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 logger: Final = logging.getLogger("aserve")
 
-_OLDEST: Final = (6, 4)
+_OLDEST: Final = (6, 5, 2)
 
 # Tornado's own limit on the time for a head, which counts the waiting for it as well: ours are stricter.
 _NO_LIMIT: Final = 10.0**8
@@ -52,7 +52,7 @@ class TornadoAdapter(Adapter):
     """
 
     def __init__(self, app: httputil.HTTPServerConnectionDelegate) -> None:
-        if version_info[:2] < _OLDEST:
+        if version_info[:3] < _OLDEST:
             raise ApplicationLoadError(
                 f"this Tornado is too old, {'.'.join(map(str, _OLDEST))} or newer is needed: "
                 "pip install 'aserve-server[tornado]'"

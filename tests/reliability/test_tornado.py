@@ -393,6 +393,12 @@ REFUSED = [
     ("from tornado.web import Application as app", (), "say --factory"),
     ("from tornado.web import Application; app = Application(debug=True)", (), "autoreload=False"),
     (
+        "import tornado; from tornado.web import Application; tornado.version_info = (6, 4, 2, 0)\n"
+        "app = Application()",
+        (),
+        "this Tornado is too old, 6.5.2 or newer is needed: pip install 'aserve-server[tornado]'",
+    ),
+    (
         "from tornado.web import Application; app = Application()",
         ("--proxy-protocol", "v1"),
         "leave --proxy-protocol out",
