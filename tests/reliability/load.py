@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 
 from tests.support.client import AsyncRawClient, Target, request
+from tests.support.process import ServerProcess
 
 INTERVAL = 0.01
 """Seconds between two new connections, whether or not the ones before have been answered."""
@@ -123,3 +125,32 @@ class Load:
     def _note(self, status: int, text: str) -> None:
         assert status == 200, f"{status} {text}"
         self.answers[text] += 1
+
+
+async def wait_line(server: ServerProcess, pattern: str) -> None:
+    """Wait for a line while clients are at work."""
+    await asyncio.to_thread(server.wait_line, pattern)
+
+
+async def reload_under_load(
+    server: ServerProcess, versions: Sequence[str], write: Callable[[str], None]
+) -> Load:
+    """Reload the server, which serves the first version, to each of the others, and ask it all the time.
+
+    Arguments: `write` writes a version.
+    """
+    load = Load(server.target)
+    over = asyncio.Event()
+    running = asyncio.create_task(load.run(over))
+    for generation, version in enumerate(versions[1:], 2):
+        await asyncio.sleep(0.2)
+        write(version)
+        server.signal(signal.SIGHUP)
+        await wait_line(server, f"reload complete: gen={generation} ")
+    await asyncio.sleep(0.2)
+    over.set()
+    await running
+    assert load.failures == [], f"{len(load.failures)} of {load.answers.total()}\n{server.output()}"
+    assert set(load.answers) == set(versions)
+    assert len(load.kinds) == 4, load.kinds
+    return load

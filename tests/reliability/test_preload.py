@@ -12,8 +12,8 @@ import pytest
 
 from tests.conftest import Serve
 from tests.reliability.conftest import Code, ask
-from tests.reliability.load import Load
-from tests.reliability.test_reload_under_load import VERSIONS, wait_line
+from tests.reliability.load import Load, wait_line
+from tests.reliability.test_reload_under_load import VERSIONS
 from tests.support.footprint import proportional
 from tests.support.process import ServerProcess
 

@@ -13,16 +13,11 @@ import pytest
 
 from tests.conftest import Serve
 from tests.reliability.conftest import Code, wait_until
-from tests.reliability.load import Load
+from tests.reliability.load import Load, reload_under_load, wait_line
 from tests.support.footprint import needs_proc
 from tests.support.pool import FLAVOURS, Flavour
-from tests.support.process import ServerProcess
 
 VERSIONS = ["one", "two", "three", "four"]
-
-
-async def wait_line(server: ServerProcess, pattern: str) -> None:
-    await asyncio.to_thread(server.wait_line, pattern)
 
 
 @pytest.mark.parametrize("bind", ["127.0.0.1:0", "unix:load.sock"])
@@ -34,21 +29,9 @@ async def test_no_request_fails(
     monkeypatch.chdir(code.folder)  # where the client finds the unix socket
     code.write(interface, VERSIONS[0])
     server = serve("-w", "2", *flavour.options, "main:app", bind=bind)
-    load = Load(server.target)
-    over = asyncio.Event()
-    running = asyncio.create_task(load.run(over))
-    for generation, version in enumerate(VERSIONS[1:], 2):
-        await asyncio.sleep(0.2)
-        code.write(interface, version, on_import="time.sleep(0.3)")
-        server.signal(signal.SIGHUP)
-        await wait_line(server, f"reload complete: gen={generation} ")
-    await asyncio.sleep(0.2)
-    over.set()
-    await running
-    assert load.failures == [], f"{len(load.failures)} of {load.answers.total()}\n{server.output()}"
-    assert set(load.answers) == set(VERSIONS)
+    write = functools.partial(code.write, interface, on_import="time.sleep(0.3)")
+    load = await reload_under_load(server, VERSIONS, write)
     assert load.answers.total() > 200
-    assert len(load.kinds) == 4, load.kinds
     print(f"{load.answers.total()} answers, slowest new connection {load.longest:.3f} s")
 
 

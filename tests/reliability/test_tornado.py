@@ -8,6 +8,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from functools import partial
 from typing import TypeAlias
 
 import pytest
@@ -15,7 +16,7 @@ from tornado.websocket import WebSocketClientConnection, websocket_connect
 
 from tests.conftest import Serve
 from tests.reliability.conftest import Code, ask, wait_until
-from tests.reliability.load import Load
+from tests.reliability.load import reload_under_load, wait_line
 from tests.support.client import RawClient, request
 from tests.support.process import ServerProcess
 
@@ -122,10 +123,6 @@ async def close_code(connection: WebSocketClientConnection) -> int | None:
     return connection.close_code
 
 
-async def wait_line(server: ServerProcess, pattern: str) -> None:
-    await asyncio.to_thread(server.wait_line, pattern)
-
-
 # -- reload ---------------------------------------------------------------------------------------
 
 
@@ -134,24 +131,11 @@ async def test_no_request_fails_during_reloads(
     serve: Serve, code: Code, write: Write, loop: str, bind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(code.folder)  # where the client finds the unix socket
-    versions = ["one", "two", "three"]
     write()
     server = serve("-w", "2", "-k", "tornado", "--loop", loop, "main:app", bind=bind)
-    load = Load(server.target)
-    over = asyncio.Event()
-    running = asyncio.create_task(load.run(over))
-    for generation, version in enumerate(versions[1:], 2):
-        await asyncio.sleep(0.2)
-        write(version, on_import="time.sleep(0.3)")
-        server.signal(signal.SIGHUP)
-        await wait_line(server, f"reload complete: gen={generation} ")
-    await asyncio.sleep(0.2)
-    over.set()
-    await running
-    assert load.failures == [], f"{len(load.failures)} of {load.answers.total()}\n{server.output()}"
-    assert set(load.answers) == set(versions)
+    slowly = partial(write, on_import="time.sleep(0.3)")
+    load = await reload_under_load(server, ["one", "two", "three"], slowly)
     assert load.answers.total() > 100
-    assert len(load.kinds) == 4, load.kinds
 
 
 async def test_at_a_reload_requests_are_finished_and_websockets_are_sent_away(
