@@ -328,6 +328,7 @@ class WebSocketConnection(LingeringConnection):
         if self.state is not _CLOSED:
             self._note(code, reason)
             self.state = _CLOSED
+            self.release_writers()  # who waits to send more has to know
             self._listener.on_closed()
 
     def _note(self, code: int, reason: str) -> None:
