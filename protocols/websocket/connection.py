@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from math import inf
-from typing import TYPE_CHECKING, ClassVar, Final, Protocol
+from typing import TYPE_CHECKING, ClassVar, Final
 
 from aserve.protocols.errors import ClientDisconnectedError, WebSocketFailedError
 from aserve.protocols.lingering import LingeringConnection
@@ -12,10 +12,12 @@ from aserve.protocols.states import Messages, Reading
 from aserve.protocols.websocket import closing, frames
 from aserve.protocols.websocket.deflate import LEAST
 from aserve.protocols.websocket.frames import FrameReader
+from aserve.protocols.websocket.listener import NOBODY
 
 if TYPE_CHECKING:
     from aserve.protocols.http1 import Http1Connection
     from aserve.protocols.websocket.deflate import Deflate
+    from aserve.protocols.websocket.listener import Listener
 
 logger: Final = logging.getLogger("aserve")
 
@@ -32,47 +34,6 @@ LAST_TIME: Final = 1.0
 _COPY_LIMIT: Final = 16 * 1024
 # Frames that are held to leave together: only the transport tells when it is enough.
 _MOST_HELD: Final = 64
-
-
-class Listener(Protocol):
-    """Whom a WebSocket's messages are for: an adapter's.
-
-    queue: those that it has not taken.
-    """
-
-    queue: list[str | bytes]
-
-    def on_text(self, text: str) -> None: ...
-
-    def on_bytes(self, data: bytes) -> None: ...
-
-    def on_closed(self) -> None:
-        """No message will come any more; the connection's `code` and `reason` say why."""
-
-    def on_end(self) -> None:
-        """The connection is gone, and everything that has come on it was taken."""
-
-
-class Nobody:
-    """The listener of a WebSocket that is gone."""
-
-    def __init__(self) -> None:
-        self.queue: list[str | bytes] = []
-
-    def on_text(self, text: str) -> None:
-        pass
-
-    def on_bytes(self, data: bytes) -> None:
-        pass
-
-    def on_closed(self) -> None:
-        pass
-
-    def on_end(self) -> None:
-        pass
-
-
-NOBODY: Final = Nobody()
 
 
 class WebSocketConnection(LingeringConnection):
@@ -328,6 +289,7 @@ class WebSocketConnection(LingeringConnection):
         if self.state is not _CLOSED:
             self._note(code, reason)
             self.state = _CLOSED
+            self.release_writers()  # who waits to send more has to know
             self._listener.on_closed()
 
     def _note(self, code: int, reason: str) -> None:

@@ -157,15 +157,19 @@ async def test_deny() -> None:
 async def test_what_comes_behind_a_denied_handshake_is_no_request() -> None:
     """It was meant for the WebSocket, or it is an attack."""
     paths: list[str] = []
+    entered, go = asyncio.Event(), asyncio.Event()
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         paths.append(scope["path"])
-        await asyncio.sleep(0.05)
+        entered.set()
+        await go.wait()
         await send({"type": "websocket.close"})
 
     async with serving(app) as served, served.client() as client:
         await client.send(handshake("/ws") + request("GET", "/one"))
+        await entered.wait()
         await client.send(request("GET", "/two"))
+        go.set()
         assert (await client.read()).status == 403
         assert await client.read_until_closed() == b""
     assert paths == ["/ws"]

@@ -15,6 +15,7 @@ import pytest
 from aserve.protocols.errors import ClientDisconnectedError
 from aserve.protocols.options import WebSocketOptions
 from aserve.protocols.websocket import unusual
+from aserve.protocols.websocket.deflate import Deflate
 from tests.support.inprocess import Application, Receive, Scope, Send, serving
 from tests.support.loops import every_loop
 from tests.support.websocket import (
@@ -120,6 +121,44 @@ async def test_bomb(pieces: int) -> None:
             assert tracemalloc.get_traced_memory()[1] < 16 * 2**20
         finally:
             tracemalloc.stop()
+
+
+@pytest.mark.parametrize("short", [True, False])
+async def test_nothing_is_inflated_behind_too_much(short: bool) -> None:
+    """What is behind would not even be taken for compressed data."""
+    made = zlib.compressobj(wbits=-12)  # in the middle of whose blocks the end of a message is no block
+    data = (made.compress(b"abc148 " * 448) + made.flush(zlib.Z_SYNC_FLUSH))[:-4]
+    options = WebSocketOptions(max_size=100)
+    async with serving(echo, short=short, websocket=options) as served, served.websocket() as client:
+        await client.open("/", ("Sec-WebSocket-Extensions", "permessage-deflate"))
+        await client.send(frame(TEXT, data, reserved=4))
+        assert await client.read_end() == (1009, "message too big")
+
+
+@pytest.mark.parametrize("takeover", [True, False])
+def test_contexts(takeover: bool) -> None:
+    """They are there from their first use on, or only for a message."""
+    deflate = Deflate(WebSocketOptions(context_takeover=takeover))
+    assert deflate.accept("permessage-deflate; client_max_window_bits") is not None
+    assert deflate.inflater is deflate.deflater is None
+    for _ in range(2):
+        assert deflate.expand(deflate.compress(b"hello " * 20)) == b"hello " * 20
+        assert [deflate.inflater is None, deflate.deflater is None] == [not takeover] * 2
+
+
+@every_loop
+async def test_sender_is_told_when_the_client_closes() -> None:
+    """Also while it waits for a client that does not read what was sent before."""
+    sent: list[int] = []
+    app = sender(400, 100_000, sent)
+    async with serving(app) as served, served.websocket(receive_buffer=SMALL) as client:
+        await client.open()
+        async with asyncio.timeout(5):
+            while next(iter(served.group.connections)).writable:
+                await asyncio.sleep(0.01)
+        await client.send(closing(1001))
+        assert isinstance(await served.error(), ClientDisconnectedError)
+        client.abandon()
 
 
 async def test_fragments_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 from aserve.protocols.options import WebSocketOptions
+from aserve.protocols.trust import Trust
 from aserve.protocols.websocket.deflate import Deflate
 from tests.support.inprocess import Receive, Scope, Send, serving
-from tests.support.websocket import closing, handshake
+from tests.support.websocket import TEXT, closing, frame, handshake
 
 
 async def echo(scope: Scope, receive: Receive, send: Send) -> None:
@@ -164,5 +165,22 @@ async def test_deflate_can_be_off() -> None:
     async with serving(echo, websocket=options) as served, served.websocket() as client:
         response = await client.open("/", ("Sec-WebSocket-Extensions", "permessage-deflate"))
         assert response.header("sec-websocket-extensions") is None
+        await client.send(closing(1000))
+        await client.read_end()
+
+
+async def test_behind_the_proxy_protocol() -> None:
+    """All of it in one piece: the header, the handshake, and what belongs to the WebSocket."""
+    trust = Trust(["127.0.0.1"])
+    async with (
+        serving(echo, proxy_protocol="auto", proxy_trust=trust) as served,
+        served.websocket() as client,
+    ):
+        line = b"PROXY TCP4 203.0.113.7 192.0.2.1 56324 443\r\n"
+        await client.send(line + handshake() + frame(TEXT, b"first"))
+        assert (await client.read_head()).status == 101
+        assert (await client.read_frame()).text == "first"
+        [connection] = served.group.connections
+        assert connection.client == ("203.0.113.7", 56324)
         await client.send(closing(1000))
         await client.read_end()

@@ -10,8 +10,10 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Serve
+from tests.support.client import RawClient
+from tests.support.footprint import needs_proc, resident, wait_for_rest
 from tests.support.process import ServerProcess
-from tests.support.websocket import CLOSE, TEXT, WebSocketClient, closing, frame
+from tests.support.websocket import CLOSE, TEXT, WebSocketClient, closing, frame, handshake
 
 _APP = """
 import asyncio, os
@@ -94,7 +96,7 @@ async def test_reloads(serve: Serve, main: str) -> None:
     await asyncio.gather(*running)
     assert talkers.failures == [], server.output()
     assert talkers.returns >= 8
-    assert talkers.echoes > 200
+    assert talkers.echoes > 50
     assert len(talkers.pids) >= 2
     server.stop()
 
@@ -167,8 +169,6 @@ async def test_off(serve: Serve, app_dir: Path) -> None:
         "    start_response('200 OK', [])\n"
         "    return [environ['HTTP_UPGRADE'].encode()]\n"
     )
-    from tests.support.websocket import handshake
-
     for arguments, body in (
         (["--lifespan", "off", "--ws", "none", "main:app"], b"http"),
         (["wsgi:app"], b"websocket"),
@@ -178,3 +178,43 @@ async def test_off(serve: Serve, app_dir: Path) -> None:
             response = await client.ask(handshake())
             assert (response.status, response.body) == (200, body)
         server.stop()
+
+
+# -- what they hold ---------------------------------------------------------------------------
+
+
+def open_many(server: ServerProcess, count: int) -> list[RawClient]:
+    """Return that many open WebSockets."""
+    clients = []
+    for _ in range(count):
+        client = RawClient(server.target)
+        client.send(handshake())
+        assert client.read_head().status == 101
+        assert client.read_bytes(2)[0] == 0x81  # the message that everybody gets
+        clients.append(client)
+    return clients
+
+
+def close_all(clients: list[RawClient]) -> None:
+    for client in clients:
+        client.reset()
+
+
+@needs_proc
+def test_memory(serve: Serve, main: str) -> None:
+    """An idle one takes at most 12 KiB, and what has gone has left nothing behind."""
+    server = serve(main)
+    (pid,) = server.worker_pids()
+    close_all(open_many(server, 300))
+    first = open_many(server, 50)
+    wait_for_rest(pid)
+    before = resident(pid)
+    clients = open_many(server, 600)
+    assert (resident(pid) - before) / 600 < 12 * 1024
+    close_all(clients)
+    wait_for_rest(pid)
+    for _ in range(3):
+        close_all(open_many(server, 300))
+    wait_for_rest(pid)
+    assert resident(pid) - before < 600 * 8 * 1024
+    close_all(first)
