@@ -81,6 +81,13 @@ class Runner(ABC):
         """Return `loader()`, which imports the application: it is called where that has to happen."""
         return loader()
 
+    def unload(self, finish: Callable[[], None]) -> None:
+        """Call `finish()`, which ends what the application has left running, where `load` was called.
+
+        In the main thread, after `close`; nothing is called any more after that.
+        """
+        finish()
+
     @abstractmethod
     def describe(self) -> str:
         """The place as the log names it."""

@@ -6,11 +6,11 @@ import asyncio
 import contextvars
 import errno
 import logging
-import select
-import socket
 import time
 from collections.abc import Callable, Collection, Sequence, Sized
 from math import inf
+from select import POLLIN, poll  # by name: see aserve.protocols.threads
+from socket import socket
 from typing import Final
 
 EMPTYING_TIME: Final = 0.1
@@ -50,7 +50,7 @@ class Listeners:
     to its own copies. `limit` is the number of connections that may be open (0: any number).
     """
 
-    def __init__(self, sockets: Sequence[socket.socket], limit: int = 0) -> None:
+    def __init__(self, sockets: Sequence[socket], limit: int = 0) -> None:
         self._sockets = list(sockets)
         self._limit = limit or inf
         self._make: Callable[[], asyncio.Protocol] = asyncio.Protocol
@@ -105,13 +105,13 @@ class Listeners:
         for sock in self._sockets:
             sock.close()
 
-    async def _empty(self, sockets: Sequence[socket.socket]) -> None:
+    async def _empty(self, sockets: Sequence[socket]) -> None:
         self._limit = inf
-        poll = select.poll()
+        waiting = poll()
         for sock in sockets:
-            poll.register(sock, select.POLLIN)
+            waiting.register(sock, POLLIN)
         deadline = time.monotonic() + EMPTYING_TIME
-        while poll.poll(0) and time.monotonic() < deadline:
+        while waiting.poll(0) and time.monotonic() < deadline:
             for sock in sockets:
                 self._take(sock)
             await asyncio.sleep(0)
@@ -138,13 +138,15 @@ class Listeners:
             for sock in self._sockets:
                 self._loop.remove_reader(sock)
 
-    def _take(self, listening: socket.socket) -> None:
+    def _take(self, listening: socket) -> None:
         for _ in range(TAKEN_AT_ONCE):
             if not self._has_room():
                 self._take_no_more()
                 return
             try:
-                sock, _ = listening.accept()
+                # As `accept` does it, but with the class of the name above.
+                descriptor, _ = listening._accept()  # type: ignore[attr-defined]
+                sock = socket(listening.family, listening.type, listening.proto, descriptor)
             except BlockingIOError:  # all are taken, perhaps by another worker
                 return
             except OSError as error:

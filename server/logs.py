@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
+from os import close  # by name: see aserve.protocols.threads
 from typing import Final
 
 from aserve import identity
@@ -113,7 +114,7 @@ def exchange(path: str, descriptor: int) -> None:
     """
     new = open_to_append(path)
     os.dup2(new, descriptor, inheritable=False)
-    os.close(new)
+    close(new)
 
 
 def open_to_append(path: str) -> int:

@@ -62,7 +62,8 @@ class Settings(ProcessSettings):
         parse=validators.choice(*WORKER_CLASSES, **WORKER_CLASS_ALIASES),
         default="auto",
         elsewhere=("--interface",),
-        help="The interface that the application speaks; auto tells it from the object.",
+        help="The interface that the application speaks; auto tells it from the object. gevent runs a WSGI "
+        "application in greenlets, and needs the extra of this name.",
     )
     factory: bool = option(
         "--factory",
@@ -166,7 +167,7 @@ class Settings(ProcessSettings):
         default=False,
         default_text="off",
         help="Import the application once, in a process from which the workers are forked, so that they "
-        "share its memory; a reload imports it anew. Linux only.",
+        "share its memory; a reload imports it anew. Linux only, and not with greenlets.",
     )
     threads: int = option(
         "--threads",

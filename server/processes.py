@@ -11,6 +11,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable
+from os import close  # by name: see aserve.protocols.threads
 from types import FrameType
 from typing import Final, NoReturn
 
@@ -99,16 +100,21 @@ def _leave(status: int) -> NoReturn:
     """
     try:
         limit_leaving(status)
-        # Waits for threads that are no daemons and ends the pools of concurrent.futures, which
-        # have no public call for it; multiprocessing ends its children in the same way.
-        threading._shutdown()  # type: ignore[attr-defined]
-        atexit._run_exitfuncs()
+        finish()
         _flush()
     except BaseException:
         traceback.print_exc()
         status = status or EXIT_CRASH
     finally:
         os._exit(status)
+
+
+def finish() -> None:
+    """End what the program has left running, as an interpreter does; a second call does nothing."""
+    # Waits for threads that are no daemons and ends the pools of concurrent.futures, which
+    # have no public call for it; multiprocessing ends its children in the same way.
+    threading._shutdown()  # type: ignore[attr-defined]
+    atexit._run_exitfuncs()
 
 
 def _flush() -> None:
@@ -135,7 +141,7 @@ def free_forks(descriptors: Callable[[], list[int]]) -> None:
         for descriptor in descriptors():
             if descriptor >= 0:
                 os.dup2(null, descriptor, inheritable=False)
-        os.close(null)
+        close(null)
 
     os.register_at_fork(after_in_child=let_go)
 
@@ -148,6 +154,6 @@ def have_standard_streams() -> None:
     while True:
         descriptor = os.open(os.devnull, os.O_RDWR)
         if descriptor > 2:
-            os.close(descriptor)
+            close(descriptor)
             return
         os.set_inheritable(descriptor, True)

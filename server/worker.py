@@ -20,12 +20,12 @@ from aserve import identity, importpath, logs, loops, titles
 from aserve.adapters import RUNNERS, Adapter, make_adapter, make_runner
 from aserve.adapters.interfaces import detect
 from aserve.adapters.loading import ApplicationLoadError, load_application
-from aserve.adapters.runner import RunnerOptions
+from aserve.adapters.runner import Runner, RunnerOptions
 from aserve.errors import EXIT_BOOT, EXIT_LOAD, UserError, application_traceback
 from aserve.listeners import Listeners
 from aserve.messages import Channel, Failed, Retire
 from aserve.options import Settings
-from aserve.processes import free_forks
+from aserve.processes import finish, free_forks
 from aserve.service import Ending, Service
 from aserve.sharedpage import Slot
 from aserve.signals import OBEYED, Signals
@@ -66,6 +66,7 @@ class Worker:
         self._assignment = assignment
         self._settings = assignment.settings
         self._channel = assignment.channel
+        self._runner: Runner | None = None
         self._signals = Signals(OBEYED)
         self._listeners = Listeners(assignment.sockets, assignment.settings.worker_connections)
 
@@ -94,7 +95,10 @@ class Worker:
             self._channel.send(Failed("load", str(error), own))
             return EXIT_LOAD
         options = {"loop_factory": lambda: loop}
-        return anyio.run(self._serve, adapter, loop_name, backend="asyncio", backend_options=options)
+        status = anyio.run(self._serve, adapter, loop_name, backend="asyncio", backend_options=options)
+        if self._runner is not None:
+            self._runner.unload(finish)
+        return status
 
     def _load(self, loop: asyncio.AbstractEventLoop) -> Adapter:
         settings = self._settings
@@ -105,11 +109,11 @@ class Worker:
         if app is None:
             importpath.extend(settings)
             importpath.forget_listings()
-            load = partial(load_application, settings.app, settings.factory)
-            app = load() if runner is None else runner.load(load)
+            app = load(settings, runner)
         interface = detect(app, settings.worker_class)
         if interface == "wsgi" and runner is None:
             runner = make_runner("wsgi", loop, runner_options(settings))
+        self._runner = runner
         return make_adapter(
             app,
             interface,
@@ -162,9 +166,18 @@ class Worker:
             service.end(Ending.STOP)
 
 
+def load(settings: Settings, runner: Runner | None) -> Any:
+    """Return the application, imported in the place where it is going to run, if that is known.
+
+    Raises ApplicationLoadError.
+    """
+    call = partial(load_application, settings.app, settings.factory)
+    return call() if runner is None else runner.load(call)
+
+
 def runner_options(settings: Settings) -> RunnerOptions:
     """Return what the place of a WSGI application needs to know of the settings."""
-    return RunnerOptions(threads=settings.threads)
+    return RunnerOptions(threads=settings.threads, connections=settings.worker_connections or 1000)
 
 
 def warm_up(settings: Settings) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 import signal
 
@@ -11,7 +12,7 @@ import pytest
 from tests.conftest import Serve
 from tests.reliability.conftest import Code
 from tests.reliability.load import KEEP_ALIVE_CLIENTS, SLOW_CLIENTS, Load
-from tests.support.pool import FLAVOURS, Flavour
+from tests.support.pool import FLAVOURS, GREENLETS, Flavour
 from tests.support.process import ServerProcess
 
 VERSIONS = ["one", "two", "three", "four"]
@@ -21,9 +22,14 @@ async def wait_line(server: ServerProcess, pattern: str) -> None:
     await asyncio.to_thread(server.wait_line, pattern)
 
 
-@pytest.mark.parametrize("bind", ["127.0.0.1:0", "unix:load.sock"])
-@pytest.mark.parametrize("flavour", FLAVOURS, ids=str)
-@pytest.mark.parametrize("interface", ["asgi", "wsgi"])
+@pytest.mark.parametrize(
+    ("interface", "flavour", "bind"),
+    [
+        *itertools.product(["asgi", "wsgi"], FLAVOURS, ["127.0.0.1:0", "unix:load.sock"]),
+        *(("wsgi", flavour, "127.0.0.1:0") for flavour in GREENLETS if isinstance(flavour, Flavour)),
+    ],
+    ids=str,
+)
 async def test_no_request_fails(
     serve: Serve, code: Code, interface: str, flavour: Flavour, bind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -113,7 +113,7 @@ def test_little_is_imported_to_say_the_version(tmp_path: Path) -> None:
             ["-t", "soon", "main:app"],
             "--timeout: 'soon' is not a time in seconds: write a number such as 30 or 0.5",
         ),
-        (["-k", "gunicorn", "main:app"], "--worker-class: 'gunicorn' is not known: write auto, asgi or wsgi"),
+        (["-k", "gunicorn", "main:app"], "--worker-class: 'gunicorn' is not known: write auto, asgi, wsgi"),
         (
             ["-b", "8000", "main:app"],
             "--bind: '8000' is a port only: write :8000 for all addresses, or 127.0.0.1:8000",
