@@ -15,10 +15,14 @@ if TYPE_CHECKING:
     from aserve.adapters.runner import Runner, RunnerOptions
     from aserve.protocols.group import ExchangeFactory
 
-RUNNERS: Final = {"wsgi": "pool.ThreadPool", "gevent": "gevent_runner.GeventRunner"}
+RUNNERS: Final = {
+    "wsgi": "pool.ThreadPool",
+    "gevent": "gevent_runner.GeventRunner",
+    "eventlet": "eventlet_runner.EventletRunner",
+}
 """Where WSGI applications run, by the worker class that asks for it: module and class in this package."""
 
-GREENLETS: Final = ("gevent",)
+GREENLETS: Final = ("gevent", "eventlet")
 """Those that need an extra of the same name, whose package replaces parts of the standard library."""
 
 

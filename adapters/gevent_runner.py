@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import deque
 from collections.abc import Callable
 from functools import partial
 from types import TracebackType
@@ -25,8 +24,6 @@ from gevent.hub import Hub, Waiter, getcurrent, set_hub
 from aserve.adapters.errorlog import thread_stack
 from aserve.adapters.greenlets import GreenletRunner, greenlet_stack
 from aserve.adapters.runner import RunnerOptions
-from aserve.adapters.threaded import ThreadedRunner
-from aserve.adapters.waiting import WaitingExchange
 from aserve.protocols.threads import allocate_lock, get_ident, start_new_thread
 
 T = TypeVar("T")
@@ -39,17 +36,11 @@ SILENCE: Final = 1.0
 logger: Final = logging.getLogger("aserve")
 
 
-class GeventRunner(GreenletRunner, ThreadedRunner):
+class GeventRunner(GreenletRunner):
     """The hub's thread, as the event loop sees it. Made in the main thread, before there are others."""
-
-    multithread = True
 
     def __init__(self, loop: asyncio.AbstractEventLoop, options: RunnerOptions) -> None:
         super().__init__(loop, options)
-        self._most = options.connections
-        self._active = 0
-        self._calls: deque[Callable[[], None]] = deque()
-        self._called = False
         self._silent_until = 0.0
         self._hub: Hub
         self._bell: Any
@@ -63,7 +54,7 @@ class GeventRunner(GreenletRunner, ThreadedRunner):
 
     def describe(self) -> str:
         """How many greenlets there may be."""
-        return f"gevent, {self._most} greenlets"
+        return f"gevent, {self.most} greenlets"
 
     def load(self, loader: Callable[[], T]) -> T:
         """Return `loader()`, called in a greenlet of the hub; the calling thread waits, without a hub."""
@@ -80,23 +71,17 @@ class GeventRunner(GreenletRunner, ThreadedRunner):
             finally:
                 done.release()
 
-        self.call(partial(Greenlet.spawn, load))
+        self.call(partial(self.spawn, load))
         done.acquire()
         if errors:
             raise errors[0]
         return results[0]
 
-    def unload(self, finish: Callable[[], None]) -> None:
+    async def unload(self, finish: Callable[[], None]) -> None:
         """See `Runner`; the thread ends as well, since it would not survive the interpreter's own end."""
         self.load(finish)
         self.call(partial(self._end.switch, None))
         self._alive.acquire()
-
-    def start(self) -> None:
-        """Nothing more to do."""
-
-    def close(self) -> None:
-        """Nothing yet: what the application has left running goes on, until `unload`."""
 
     def here(self) -> Greenlet:
         """The greenlet."""
@@ -119,21 +104,14 @@ class GeventRunner(GreenletRunner, ThreadedRunner):
             self._silent_until = self.loop.time() + SILENCE
         return f"No greenlet gets its turn, the hub's thread is here:\n{thread_stack(self._thread)}"
 
-    def call(self, call: Callable[[], None]) -> None:
-        """See `GreenletRunner`."""
-        self._calls.append(call)
-        self._set_to_work()
-
-    def _set_to_work(self) -> None:
-        if not self._called:
-            self._called = True
-            self._bell.send()
-
-    def return_to(self, place: Greenlet, call: Callable[[], None]) -> None:
-        """On the loop: have `call()` made in the hub's thread, in a greenlet, since `place` has ended."""
-        self.call(partial(Greenlet.spawn, call))
+    def _ring(self) -> None:
+        self._bell.send()
 
     # In the hub's thread
+
+    def spawn(self, call: Callable[..., object], *args: Any) -> Greenlet:
+        """See `GreenletRunner`."""
+        return Greenlet.spawn(call, *args)
 
     def waiter(self) -> Waiter:
         """See `GreenletRunner`."""
@@ -149,41 +127,13 @@ class GeventRunner(GreenletRunner, ThreadedRunner):
         set_hub(hub)
         self._thread = get_ident()
         self._bell = hub.loop.async_()
-        self._bell.start(self._attend)
+        self._bell.start(self.attend)
         self._end = Waiter(hub)
         self._alive.release()
         self._end.get()
         self._bell.close()
         hub.destroy(destroy_loop=True)
         self._alive.release()
-
-    def _attend(self) -> None:
-        """In the hub: do what the loop has asked for."""
-        self._called = False  # before the look
-        calls = self._calls
-        for _ in range(len(calls)):
-            calls.popleft()()
-        self._admit()
-
-    def _admit(self) -> None:
-        """Begin as many requests as there may be."""
-        take = self.queue.take
-        while self._active < self._most:
-            try:
-                exchange = take()
-            except IndexError:
-                return
-            self._active += 1
-            Greenlet.spawn(self._handle, exchange)
-
-    def _handle(self, exchange: WaitingExchange) -> None:
-        # The greenlet is new, so it has a context of its own, and an empty one.
-        try:
-            exchange.handle()
-        finally:
-            self._active -= 1
-        if self.queue:
-            self._admit()
 
 
 class _ApplicationHub(Hub):  # type: ignore[misc]

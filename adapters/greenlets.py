@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import traceback
 from abc import abstractmethod
+from collections import deque
 from collections.abc import Callable
+from functools import partial
 from typing import Any, ClassVar, Final
 
 from greenlet import GreenletExit, greenlet
 
+from aserve.adapters.batching import BatchingRunner
 from aserve.adapters.errorlog import comes_of
-from aserve.adapters.runner import WaitingRunner
+from aserve.adapters.runner import RunnerOptions
 from aserve.adapters.waiting import WaitingExchange
 
 logger: Final = logging.getLogger("aserve")
@@ -85,17 +89,76 @@ class GreenletGate:
             waiter.switch(None)
 
 
-class GreenletRunner(WaitingRunner):
+class GreenletRunner(BatchingRunner):
     """A place with a greenlet for each request.
 
     `connections` of the options says how many there may be at the same time, the others wait in the queue.
     """
 
     exchange_class: ClassVar[type[WaitingExchange]] = GreenletExchange
+    multithread = True
 
-    @abstractmethod
+    def __init__(self, loop: asyncio.AbstractEventLoop, options: RunnerOptions) -> None:
+        super().__init__(loop, options)
+        self.most: Final = options.connections
+        self._active = 0
+        self._calls: deque[Callable[[], None]] = deque()
+        self._called = False
+
+    def start(self) -> None:
+        """Nothing more to do."""
+
+    def close(self) -> None:
+        """Nothing yet: what the application has left running goes on, until `unload`."""
+
     def call(self, call: Callable[[], None]) -> None:
         """On the loop: have `call()` made where the greenlets are, but in none that may wait."""
+        self._calls.append(call)
+        self._set_to_work()
+
+    def return_to(self, place: Any, call: Callable[[], None]) -> None:
+        """On the loop: have `call()` made in a new greenlet, since `place` has ended."""
+        self.call(partial(self.spawn, call))
+
+    def _set_to_work(self) -> None:
+        if not self._called:
+            self._called = True
+            self._ring()
+
+    @abstractmethod
+    def _ring(self) -> None:
+        """On the loop: have `attend` called where the greenlets are, but in none that may wait."""
+
+    @abstractmethod
+    def spawn(self, call: Callable[..., object], *args: Any) -> Any:
+        """Where the greenlets are: have `call(*args)` made in a new one, with an empty context; soon."""
+
+    def attend(self) -> None:
+        """Where the greenlets are: do what the loop has asked for."""
+        self._called = False  # before the look
+        calls = self._calls
+        for _ in range(len(calls)):
+            calls.popleft()()
+        self._admit()
+
+    def _admit(self) -> None:
+        """Begin as many requests as there may be."""
+        take = self.queue.take
+        while self._active < self.most:
+            try:
+                exchange = take()
+            except IndexError:
+                return
+            self._active += 1
+            self.spawn(self._handle, exchange)
+
+    def _handle(self, exchange: WaitingExchange) -> None:
+        try:
+            exchange.handle()
+        finally:
+            self._active -= 1
+        if self.queue:
+            self._admit()
 
     @abstractmethod
     def waiter(self) -> Any:

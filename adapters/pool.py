@@ -20,9 +20,9 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, ClassVar, Final
 
+from aserve.adapters.batching import BatchingRunner
 from aserve.adapters.errorlog import thread_stack
 from aserve.adapters.runner import Gate, RunnerOptions
-from aserve.adapters.threaded import ThreadedRunner
 from aserve.adapters.waiting import WaitingExchange
 
 # Seconds between two looks at whether the work needs further threads.
@@ -50,7 +50,7 @@ class ThreadGate:
             self._condition.notify_all()
 
 
-class ThreadPool(ThreadedRunner):
+class ThreadPool(BatchingRunner):
     """A fixed number of threads that serve one event loop."""
 
     exchange_class: ClassVar[type[WaitingExchange]] = WaitingExchange

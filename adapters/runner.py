@@ -81,12 +81,12 @@ class Runner(ABC):
         """Return `loader()`, which imports the application: it is called where that has to happen."""
         return loader()
 
-    def unload(self, finish: Callable[[], None]) -> None:
-        """Call `finish()`, which ends what the application has left running, where `load` was called.
+    async def unload(self, finish: Callable[[], None]) -> None:  # noqa: B027
+        """After `close`: have `finish()` called where `load` called the loader, and nothing after that.
 
-        In the main thread, after `close`; nothing is called any more after that.
+        It ends what the application has left running. Where that is the main thread there is no need
+        for this, since the process does the same on its way out.
         """
-        finish()
 
     @abstractmethod
     def describe(self) -> str:

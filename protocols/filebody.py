@@ -13,7 +13,7 @@ import asyncio
 import os
 import stat
 from collections.abc import Callable
-from os import close  # by name: see threads.py
+from os import close, open  # by name: see threads.py
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from aserve.protocols.errors import ClientDisconnectedError, ResponseError
@@ -67,7 +67,7 @@ class OpenFile:
         """Open it; this may wait for the disk. Raises `OSError`."""
         self.data: bytes | None = None
         # A FIFO would have to wait for its writer.
-        self.file = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        self.file = open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         try:
             found = os.fstat(self.file)
             if not stat.S_ISREG(found.st_mode):

@@ -11,7 +11,7 @@ import asyncio
 import logging
 import os
 import stat
-from os import close  # by name, as what follows: see aserve.protocols.threads
+from os import close, write  # by name, as what follows: see aserve.protocols.threads
 from queue import SimpleQueue
 from select import PIPE_BUF, select
 from typing import TYPE_CHECKING, Final
@@ -190,7 +190,7 @@ def _write(fd: int, data: bytes) -> None:
     view = memoryview(data)
     while view:
         try:
-            view = view[os.write(fd, view) :]
+            view = view[write(fd, view) :]
         except BlockingIOError:
             # Standard output is shared with whoever started us, who may have made it non-blocking.
             select([], [fd], [])

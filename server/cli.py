@@ -106,7 +106,7 @@ def _check(settings: Settings) -> int:
             interface = detect(load(settings, runner), kind)
         finally:
             if runner is not None:
-                runner.unload(atexit._run_exitfuncs)
+                loop.run_until_complete(runner.unload(atexit._run_exitfuncs))
     click.echo(f"configuration ok: {settings.app} can be served ({interface})")
     return 0
 

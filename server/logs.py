@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from os import close  # by name: see aserve.protocols.threads
+from os import close, open  # by name: see aserve.protocols.threads
 from typing import Final
 
 from aserve import identity
@@ -122,7 +122,7 @@ def open_to_append(path: str) -> int:
 
     Each write of each process that has it open goes to its end, as a whole.
     """
-    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o666)
+    return open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o666)
 
 
 def _is_elsewhere(path: str, descriptor: int) -> bool:

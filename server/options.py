@@ -62,8 +62,8 @@ class Settings(ProcessSettings):
         parse=validators.choice(*WORKER_CLASSES, **WORKER_CLASS_ALIASES),
         default="auto",
         elsewhere=("--interface",),
-        help="The interface that the application speaks; auto tells it from the object. gevent runs a WSGI "
-        "application in greenlets, and needs the extra of this name.",
+        help="The interface that the application speaks; auto tells it from the object. gevent and eventlet "
+        "run a WSGI application in greenlets, and need the extra of the same name.",
     )
     factory: bool = option(
         "--factory",

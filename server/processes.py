@@ -11,7 +11,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable
-from os import close  # by name: see aserve.protocols.threads
+from os import close, open  # by name: see aserve.protocols.threads
 from types import FrameType
 from typing import Final, NoReturn
 
@@ -137,7 +137,7 @@ def free_forks(descriptors: Callable[[], list[int]]) -> None:
         signal.set_wakeup_fd(-1)
         for number in (*STOPPING, *HARMLESS):
             signal.signal(number, signal.SIG_DFL)
-        null = os.open(os.devnull, os.O_RDWR)
+        null = open(os.devnull, os.O_RDWR)
         for descriptor in descriptors():
             if descriptor >= 0:
                 os.dup2(null, descriptor, inheritable=False)
@@ -152,7 +152,7 @@ def have_standard_streams() -> None:
     Otherwise the next socket would get the number, and a `print` would be sent to a client.
     """
     while True:
-        descriptor = os.open(os.devnull, os.O_RDWR)
+        descriptor = open(os.devnull, os.O_RDWR)
         if descriptor > 2:
             close(descriptor)
             return

@@ -95,10 +95,7 @@ class Worker:
             self._channel.send(Failed("load", str(error), own))
             return EXIT_LOAD
         options = {"loop_factory": lambda: loop}
-        status = anyio.run(self._serve, adapter, loop_name, backend="asyncio", backend_options=options)
-        if self._runner is not None:
-            self._runner.unload(finish)
-        return status
+        return anyio.run(self._serve, adapter, loop_name, backend="asyncio", backend_options=options)
 
     def _load(self, loop: asyncio.AbstractEventLoop) -> Adapter:
         settings = self._settings
@@ -140,7 +137,10 @@ class Worker:
         loop.add_reader(self._signals.fileno(), self._hear_signals, service)
         loop.add_reader(self._channel.fileno(), self._hear_supervisor, service)
         try:
-            return await service.run()
+            status = await service.run()
+            if self._runner is not None:
+                await self._runner.unload(finish)
+            return status
         finally:
             # The handlers stay and take note for nobody: a late TERM is no reason to die half-way.
             loop.remove_reader(self._signals.fileno())

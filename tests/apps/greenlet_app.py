@@ -174,8 +174,10 @@ def wait(call: Call) -> Iterable[bytes]:
     journal.note(f"entered-{call.key}")
     try:
         WAYS[call.query["way"]](peer)
-    finally:
+    except BaseException:
         peer.close()
+        raise
+    finally:
         journal.note(f"left-{call.key}")
     assert _local.key == call.key  # a threading.local is each greenlet's own
     return call.answer(b"waited")
@@ -184,7 +186,10 @@ def wait(call: Call) -> Iterable[bytes]:
 @route("go")
 def go(call: Call) -> Iterable[bytes]:
     assert not hasattr(_local, "key")
-    peers[call.key].let_go()
+    peer = peers[call.key]
+    peer.let_go()
+    journal.wait(f"left-{call.key}")
+    peer.close()
     return call.answer(b"went")
 
 
@@ -225,6 +230,19 @@ def last(call: Call) -> Iterable[bytes]:
     finally:
         time.sleep(0.01)
         print("the last words", flush=True)
+
+
+@route("linger")
+def linger(call: Call) -> Iterable[bytes]:
+    """Leave a thread behind that is no daemon, so that the end waits for it."""
+
+    def work() -> None:
+        journal.wait(f"go-{call.key}")
+        time.sleep(0.05)
+        print("the thread has ended", flush=True)
+
+    threading.Thread(target=work, daemon=False).start()
+    return call.answer(b"lingers")
 
 
 @route("exit-thread")

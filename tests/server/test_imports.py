@@ -82,7 +82,10 @@ def test_each_layer_minds_its_own_business(file: Path) -> None:
 # What gevent and eventlet replace: where the loop runs, it has to be taken by name, before they do
 # (aserve.protocols.threads). What only runs in the supervisor, or before the application is loaded, need not.
 REPLACED = {
-    "os": {"close", "fork", "forkpty", "posix_spawn", "posix_spawnp", "waitpid"},
+    "os": {
+        *("close", "fdopen", "fork", "forkpty", "open", "posix_spawn", "posix_spawnp", "read", "wait"),
+        *("waitpid", "write"),
+    },
     "queue": {"LifoQueue", "PriorityQueue", "Queue", "SimpleQueue"},
     "select": {"devpoll", "epoll", "kqueue", "poll", "select"},
     "selectors": {"DefaultSelector", "EpollSelector", "KqueueSelector", "PollSelector", "SelectSelector"},
@@ -98,7 +101,7 @@ BESIDE_GREENLETS = (
         ROOT / f"{name}.py"
         for name in (
             *("accesslog", "listeners", "logformat", "logs", "loops", "messages", "processes", "recycling"),
-            *("service", "sharedpage", "titles", "worker"),
+            *("service", "sharedpage", "signals", "titles", "worker"),
         )
     ),
 )

@@ -40,7 +40,9 @@ ALL_FLAVOURS = (*FLAVOURS, Flavour("httptools", "asyncio"), Flavour("h11", "uvlo
 
 GREENLETS = (
     Flavour("httptools", "uvloop", "gevent"),
+    Flavour("httptools", "uvloop", "eventlet"),
     pytest.param(Flavour("h11", "asyncio", "gevent"), marks=pytest.mark.slow),
+    pytest.param(Flavour("h11", "asyncio", "eventlet"), marks=pytest.mark.slow),
 )
 """WSGI applications in greenlets."""
 

@@ -1,4 +1,4 @@
-"""What places beside the loop's thread have in common: how they hear of work, and hand over results.
+"""What places beside the loop have in common: how they hear of work, and hand over results.
 
 Wake-ups and changes of the interpreter lock are what a hand-over costs, so there are few: one for what
 a turn of the loop has brought, and one for as many results as have gathered.
@@ -15,8 +15,8 @@ from typing import Any
 from aserve.adapters.runner import RunnerOptions, WaitingRunner
 
 
-class ThreadedRunner(WaitingRunner):
-    """A place in other threads than the loop's."""
+class BatchingRunner(WaitingRunner):
+    """A place that is told of work, and tells of results, in batches."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, options: RunnerOptions) -> None:
         super().__init__(loop, options)
@@ -56,5 +56,8 @@ class ThreadedRunner(WaitingRunner):
             try:
                 callback(*args)
             except Exception as error:  # must not take the other pieces down with it
-                context = {"message": "a result of a thread could not be delivered", "exception": error}
+                context = {
+                    "message": "what an application has posted could not be delivered",
+                    "exception": error,
+                }
                 self.loop.call_exception_handler(context)
