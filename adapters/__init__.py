@@ -20,8 +20,16 @@ if TYPE_CHECKING:
     from aserve.protocols.group import ExchangeFactory, Group
     from aserve.protocols.options import ConnectionOptions
 
-RUNNERS: Final = {"wsgi": "pool.ThreadPool", "sync": "inline.InlineRunner"}
+RUNNERS: Final = {
+    "wsgi": "pool.ThreadPool",
+    "sync": "inline.InlineRunner",
+    "gevent": "gevent_runner.GeventRunner",
+    "eventlet": "eventlet_runner.EventletRunner",
+}
 """Where WSGI applications run, by the worker class that asks for it: module and class in this package."""
+
+GREENLETS: Final = ("gevent", "eventlet")
+"""Those that need an extra of the same name, whose package replaces parts of the standard library."""
 
 
 class Adapter(Protocol):

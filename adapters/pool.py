@@ -21,8 +21,9 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, ClassVar, Final
 
+from aserve.adapters.batching import BatchingRunner
 from aserve.adapters.errorlog import thread_stack
-from aserve.adapters.runner import Gate, RunnerOptions, WaitingRunner
+from aserve.adapters.runner import Gate, RunnerOptions
 from aserve.adapters.waiting import WaitingExchange
 
 # Seconds after which a thread that computes hands the interpreter on to one that waits for it, instead of
@@ -55,7 +56,7 @@ class ThreadGate:
             self._condition.notify_all()
 
 
-class ThreadPool(WaitingRunner):
+class ThreadPool(BatchingRunner):
     """A fixed number of threads that serve one event loop."""
 
     exchange_class: ClassVar[type[WaitingExchange]] = WaitingExchange
@@ -67,14 +68,11 @@ class ThreadPool(WaitingRunner):
         self._loop = loop
         self._work = self.queue.waiting
         self._idle: list[threading.Lock] = []
-        self._gathering = False
         self._waiting = False
         self._oldest: WaitingExchange | None = None
         self._looked = (0.0, 0.0)
         self._closing = False
         self._returns: dict[int, tuple[deque[Callable[[], None]], threading.Lock]] = {}
-        self._results: deque[tuple[Callable[..., None], tuple[Any, ...]]] = deque()
-        self._woken = False
         self._threads = [
             threading.Thread(target=self._serve, name=f"aserve-{number}", daemon=True)
             for number in range(options.threads)
@@ -99,13 +97,6 @@ class ThreadPool(WaitingRunner):
         """Where that thread is."""
         return thread_stack(place)
 
-    def _wake(self) -> None:
-        if not self._gathering:
-            # Not at once: the loop lets go of the interpreter between two of its callbacks, and a
-            # thread that is awake would take it away for each single request.
-            self._gathering = True
-            self._loop.call_soon(self._set_to_work)
-
     def post(self, callback: Callable[..., None], *args: Any) -> None:
         """From a thread: have the loop call `callback(*args)`, in the order of the posts."""
         self._results.append((callback, args))
@@ -128,22 +119,8 @@ class ThreadPool(WaitingRunner):
         self._closing = True
         self._release(len(self._threads))
 
-    def _deliver(self) -> None:
-        # First the flag, then the pieces that are there: later ones wake the loop again, and a thread
-        # that posts as quickly as this delivers does not keep the loop from everything else.
-        self._woken = False
-        results = self._results
-        for _ in range(len(results)):
-            callback, args = results.popleft()
-            try:
-                callback(*args)
-            except Exception as error:  # must not take the other pieces down with it
-                context = {"message": "a result of a thread could not be delivered", "exception": error}
-                self._loop.call_exception_handler(context)
-
     def _set_to_work(self) -> None:
         """Wake a thread for what this turn of the loop has brought."""
-        self._gathering = False
         try:
             self._oldest = self._work[-1]
         except IndexError:

@@ -94,6 +94,13 @@ class Runner(ABC):
         """Return `loader()`, which imports the application: it is called where that has to happen."""
         return loader()
 
+    async def unload(self, finish: Callable[[], None]) -> None:  # noqa: B027
+        """After `close`: have `finish()` called where `load` called the loader, and nothing after that.
+
+        It ends what the application has left running. Where that is the main thread there is no need
+        for this, since the process does the same on its way out.
+        """
+
     @abstractmethod
     def describe(self) -> str:
         """The place as the log names it."""

@@ -13,10 +13,11 @@ import asyncio
 import os
 import stat
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from os import close, open  # by name: see threads.py
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from aserve.protocols.errors import ClientDisconnectedError, ResponseError
+from aserve.protocols.threads import Threads
 
 if TYPE_CHECKING:
     from aserve.protocols.lingering import LingeringConnection
@@ -30,8 +31,7 @@ SMALL: Final = 64 * 1024
 SLICE: Final = 256 * 1024
 TURN: Final = 1024 * 1024
 
-_THREADS: Final = 4
-_threads: ThreadPoolExecutor | None = None
+_threads: Final = Threads(4)
 
 # What a read has to be told so that it does not wait for the disk; 0 where there is no such thing.
 _NOWAIT: Final[int] = getattr(os, "RWF_NOWAIT", 0)
@@ -46,10 +46,7 @@ async def in_thread(
     left_behind: called with the result's future when the thread is done with it, if the caller was
     cancelled before.
     """
-    global _threads
-    if _threads is None:
-        _threads = ThreadPoolExecutor(_THREADS, "aserve-files")
-    future = asyncio.get_running_loop().run_in_executor(_threads, call, *args)
+    future = _threads.submit(call, *args)
     try:
         await asyncio.wait((future,))
     except asyncio.CancelledError:
@@ -70,7 +67,7 @@ class OpenFile:
         """Open it; this may wait for the disk. Raises `OSError`."""
         self.data: bytes | None = None
         # A FIFO would have to wait for its writer.
-        self.file = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        self.file = open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         try:
             found = os.fstat(self.file)
             if not stat.S_ISREG(found.st_mode):
@@ -88,7 +85,7 @@ class OpenFile:
     def close(self) -> None:
         """Close the descriptor."""
         if self.file >= 0:
-            os.close(self.file)
+            close(self.file)
             self.file = -1
 
 
@@ -139,7 +136,7 @@ class FileTransfer:
             return
         for descriptor in (self._file, self._socket):
             if descriptor >= 0:
-                os.close(descriptor)
+                close(descriptor)
         self._file = self._socket = -1
 
     async def _send_by_system(self) -> None:

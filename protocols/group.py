@@ -11,6 +11,7 @@ import socket
 from collections.abc import Callable, Coroutine, Sized
 from functools import partial
 from math import inf
+from select import POLLERR, POLLHUP, poll  # by name: see threads.py
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from aserve.protocols.clock import Clock
@@ -279,16 +280,16 @@ class ConnectionGroup:
 
         An end behind unread bytes says no more than that: they may be the rest of a body.
         """
-        poll = select.poll()
+        poller = poll()
         by_fileno: dict[int, LingeringConnection] = {}
         for connection in self.paused:
             sock = connection.transport.get_extra_info("socket")
             if sock is not None and sock.fileno() >= 0:
                 by_fileno[sock.fileno()] = connection
-                poll.register(sock.fileno(), _END_OF_INPUT)
-        for fileno, event in poll.poll(0):
+                poller.register(sock.fileno(), _END_OF_INPUT)
+        for fileno, event in poller.poll(0):
             connection = by_fileno[fileno]
-            if event & (select.POLLHUP | select.POLLERR):  # always told
+            if event & (POLLHUP | POLLERR):  # always told
                 connection.transport.abort()
             else:
                 connection.client_ended()

@@ -10,16 +10,17 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import select
 import stat
-import threading
+from os import close, write  # by name, as what follows: see aserve.protocols.threads
 from queue import SimpleQueue
+from select import PIPE_BUF, select
 from typing import TYPE_CHECKING, Final
 
 from aserve import identity
 from aserve.errors import BootError, UsageError
 from aserve.logformat import compile_format
 from aserve.logs import exchange, open_to_append
+from aserve.protocols.threads import allocate_lock, start_new_thread
 
 if TYPE_CHECKING:
     from aserve.options import Settings
@@ -58,15 +59,18 @@ class AccessLog:
         self._failed = False
         self._resting = False
         self._wake: SimpleQueue[None] = SimpleQueue()
-        self._closing = threading.Event()
+        self._closing = False
+        # Held until `close` is called, and until the thread has ended.
+        self._open, self._alive = allocate_lock(), allocate_lock()
+        self._open.acquire()
+        self._alive.acquire()
         self._owned = target != "-"
         try:
             self._fd = open_to_append(target) if self._owned else _STANDARD_OUTPUT
         except OSError as error:
             raise BootError(f"cannot write the access log {target!r}: {error.strerror}") from error
         self._at_once = _largest_write(self._fd)
-        self._thread = threading.Thread(target=self._work, name="access log", daemon=True)
-        self._thread.start()
+        start_new_thread(self._work, ())
 
     def log(self, exchange: Exchange) -> None:
         """Take note of a finished exchange. For the loop's thread; it never waits."""
@@ -91,30 +95,32 @@ class AccessLog:
 
     def close(self) -> None:
         """Write what is left, and close the file. Waits for that, `CLOSE_TIMEOUT` seconds at most."""
-        self._closing.set()
-        self._wake.put(None)
-        self._thread.join(CLOSE_TIMEOUT)
-        if self._thread.is_alive():
+        if not self._closing:
+            self._closing = True
+            self._open.release()
+            self._wake.put(None)
+        if not self._alive.acquire(timeout=CLOSE_TIMEOUT):
             _log.error("access log: gave up writing to %s, the last lines are lost", self._target)
-        elif self._owned and self._fd >= 0:
-            os.close(self._fd)
+            return
+        self._alive.release()
+        if self._owned and self._fd >= 0:
+            close(self._fd)
             self._fd = -1
 
     # -- in the thread ------------------------------------------------------------------------
 
     def _work(self) -> None:
-        while True:
+        last = False
+        while not last:
             # First say "resting", then look once more: a line that is appended in between either
             # is seen here, or its writer has seen the flag.
             self._resting = True
-            if not self._lines and not self._closing.is_set():
+            if not self._lines and not self._closing:
                 self._wake.get()
             self._resting = False
-            self._closing.wait(FLUSH_AFTER)
-            last = self._closing.is_set()
+            last = self._open.acquire(timeout=FLUSH_AFTER)
             self._flush()
-            if last:
-                return
+        self._alive.release()
 
     def _flush(self) -> None:
         # Each of these is one step for the interpreter, so that the loop can append meanwhile.
@@ -164,7 +170,7 @@ def _largest_write(fd: int) -> int:
         regular = stat.S_ISREG(os.fstat(fd).st_mode)
     except OSError:  # standard output is closed: the first write will tell
         regular = False
-    return _LARGEST_WRITE if regular else select.PIPE_BUF
+    return _LARGEST_WRITE if regular else PIPE_BUF
 
 
 def _chunks(lines: list[str], size: int) -> list[bytes]:
@@ -184,7 +190,7 @@ def _write(fd: int, data: bytes) -> None:
     view = memoryview(data)
     while view:
         try:
-            view = view[os.write(fd, view) :]
+            view = view[write(fd, view) :]
         except BlockingIOError:
             # Standard output is shared with whoever started us, who may have made it non-blocking.
-            select.select([], [fd], [])
+            select([], [fd], [])

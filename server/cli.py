@@ -105,10 +105,22 @@ def run(
 
 
 def _check(settings: Settings) -> int:
-    from aserve.adapters.interfaces import detect
-    from aserve.adapters.loading import load_application
+    import asyncio
+    import atexit
+    from contextlib import closing
 
-    interface = detect(load_application(settings.app, settings.factory), settings.worker_class)
+    from aserve.adapters import GREENLETS, make_runner
+    from aserve.adapters.interfaces import detect
+    from aserve.worker import load
+
+    kind = settings.worker_class
+    with closing(asyncio.new_event_loop()) as loop:
+        runner = make_runner(kind, loop) if kind in GREENLETS else None
+        try:
+            interface = detect(load(settings, runner), kind)
+        finally:
+            if runner is not None:
+                loop.run_until_complete(runner.unload(atexit._run_exitfuncs))
     click.echo(f"configuration ok: {settings.app} can be served ({interface})")
     return 0
 

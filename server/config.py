@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib.util
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from aserve import activation
+from aserve.adapters import GREENLETS
 from aserve.declaration import Option
 from aserve.errors import UsageError
 from aserve.hooks import NO_HOOKS
@@ -113,6 +115,18 @@ def _check(settings: Settings, given: Mapping[str, Given]) -> None:
         raise UsageError(
             "no application is named: write its module and attribute, such as main:app (--help tells more)"
         )
+    kind = settings.worker_class
+    if kind in GREENLETS:
+        if importlib.util.find_spec(kind) is None:
+            raise UsageError(
+                f"{given['worker_class'].source}: there is no {kind} here: "
+                f"pip install 'aserve-server[{kind}]'"
+            )
+        if settings.preload_app:
+            raise UsageError(
+                f"{given['preload_app'].source}: not with -k {kind}: what an import makes of its locks and "
+                "sockets belongs to the process that imports: leave one of them out"
+            )
     seen = set()
     for bind in settings.bind:
         if bind in seen and not (bind.kind == "tcp" and bind.port == 0):

@@ -158,7 +158,8 @@ class ClientSettings:
         parse=validators.integer(0),
         default=0,
         help="How many connections a worker has open at the same time, idle ones as well; more of them "
-        "wait in the kernel's queue (--backlog), none is refused. 0: no limit.",
+        "wait in the kernel's queue (--backlog), none is refused. With greenlets, as many "
+        "requests are at work at the same time, and 1000 if there is no limit. 0: no limit.",
     )
 
     header_map: Literal["drop", "refuse", "dangerous"] = option(

@@ -6,11 +6,11 @@ import asyncio
 import contextvars
 import errno
 import logging
-import select
-import socket
 import time
 from collections.abc import Callable, Collection, Coroutine, Sequence, Sized
 from math import inf
+from select import POLLIN, poll  # by name: see aserve.protocols.threads
+from socket import socket
 from typing import Any, Final, TypeAlias
 
 from aserve.balance import Balance
@@ -45,7 +45,7 @@ _OF_THE_CONNECTION: Final = frozenset(
     if (number := getattr(errno, name, None)) is not None
 )
 
-Take: TypeAlias = Callable[[socket.socket], Coroutine[Any, Any, object]]
+Take: TypeAlias = Callable[[socket], Coroutine[Any, Any, object]]
 
 _log = logging.getLogger("aserve")
 
@@ -62,7 +62,7 @@ class Listeners:
     `limit` is the number of connections that may be open (0: any number).
     """
 
-    def __init__(self, sockets: Sequence[socket.socket], slot: Slot, limit: int = 0) -> None:
+    def __init__(self, sockets: Sequence[socket], slot: Slot, limit: int = 0) -> None:
         self._sockets = list(sockets)
         self._slot = slot
         self._balance = Balance(slot)
@@ -124,7 +124,7 @@ class Listeners:
         for sock in self._sockets:
             sock.close()
 
-    async def _empty(self, sockets: Sequence[socket.socket]) -> None:
+    async def _empty(self, sockets: Sequence[socket]) -> None:
         self._limit = inf
         deadline = time.monotonic() + EMPTYING_TIME
         while _somebody_waits(sockets) and time.monotonic() < deadline:
@@ -169,7 +169,7 @@ class Listeners:
             for sock in self._sockets:
                 self._loop.remove_reader(sock)
 
-    def _take(self, listening: socket.socket) -> None:
+    def _take(self, listening: socket) -> None:
         room = TAKEN_AT_ONCE if self._closing else self._balance.room(self._count())
         if room < 1:
             self._stand_back()
@@ -180,7 +180,9 @@ class Listeners:
                 self._take_no_more()
                 break
             try:
-                sock, _ = listening.accept()
+                # As `accept` does it, but with the class of the name above.
+                descriptor, _ = listening._accept()  # type: ignore[attr-defined]
+                sock = socket(listening.family, listening.type, listening.proto, descriptor)
             except BlockingIOError:  # all are taken, perhaps by another worker
                 break
             except OSError as error:
@@ -232,8 +234,8 @@ class Listeners:
                 self._watch()
 
 
-def _somebody_waits(sockets: Sequence[socket.socket]) -> bool:
-    poll = select.poll()
+def _somebody_waits(sockets: Sequence[socket]) -> bool:
+    waiting = poll()
     for sock in sockets:
-        poll.register(sock, select.POLLIN)
-    return bool(poll.poll(0))
+        waiting.register(sock, POLLIN)
+    return bool(waiting.poll(0))

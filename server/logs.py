@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
+from os import close, open  # by name: see aserve.protocols.threads
 from typing import Final
 
 from aserve import identity
@@ -124,7 +125,7 @@ def exchange(path: str, descriptor: int) -> None:
     """
     new = open_to_append(path)
     os.dup2(new, descriptor, inheritable=False)
-    os.close(new)
+    close(new)
 
 
 def open_to_append(path: str) -> int:
@@ -132,7 +133,7 @@ def open_to_append(path: str) -> int:
 
     Each write of each process that has it open goes to its end, as a whole.
     """
-    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o666)
+    return open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o666)
 
 
 def _is_elsewhere(path: str, descriptor: int) -> bool:

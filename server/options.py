@@ -65,8 +65,9 @@ class Settings(ProcessSettings):
         default="auto",
         elsewhere=("--interface",),
         help="The interface that the application speaks, auto tells it from the object; how WSGI is run: "
-        "wsgi in threads (gthread means the same), sync one request at a time (docs/wsgi.md); tornado: "
-        "with Tornado's own HTTP server (docs/tornado.md).",
+        "wsgi in threads (gthread means the same), sync one request at a time, gevent and eventlet in "
+        "greenlets, each with the extra of its name (docs/wsgi.md); tornado: with Tornado's own HTTP "
+        "server (docs/tornado.md).",
     )
     factory: bool = option(
         "--factory",
@@ -170,7 +171,7 @@ class Settings(ProcessSettings):
         default=False,
         default_text="off",
         help="Import the application once, in a process from which the workers are forked, so that they "
-        "share its memory; a reload imports it anew. Linux only.",
+        "share its memory; a reload imports it anew. Linux only, and not with greenlets.",
     )
     threads: int = option(
         "--threads",

@@ -13,6 +13,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable
+from os import close, open  # by name: see aserve.protocols.threads
 from types import FrameType
 from typing import Final, NoReturn
 
@@ -102,16 +103,21 @@ def _leave(status: int) -> NoReturn:
     """
     try:
         limit_leaving(status)
-        # Waits for threads that are no daemons and ends the pools of concurrent.futures, which
-        # have no public call for it; multiprocessing ends its children in the same way.
-        threading._shutdown()  # type: ignore[attr-defined]
-        atexit._run_exitfuncs()
+        finish()
         _flush()
     except BaseException:
         traceback.print_exc()
         status = status or EXIT_CRASH
     finally:
         os._exit(status)
+
+
+def finish() -> None:
+    """End what the program has left running, as an interpreter does; a second call does nothing."""
+    # Waits for threads that are no daemons and ends the pools of concurrent.futures, which
+    # have no public call for it; multiprocessing ends its children in the same way.
+    threading._shutdown()  # type: ignore[attr-defined]
+    atexit._run_exitfuncs()
 
 
 def _flush() -> None:
@@ -134,11 +140,11 @@ def free_forks(descriptors: Callable[[], list[int]]) -> None:
         signal.set_wakeup_fd(-1)
         for number in (*STOPPING, *HARMLESS):
             signal.signal(number, signal.SIG_DFL)
-        null = os.open(os.devnull, os.O_RDWR)
+        null = open(os.devnull, os.O_RDWR)
         for descriptor in descriptors():
             if descriptor >= 0:
                 os.dup2(null, descriptor, inheritable=False)
-        os.close(null)
+        close(null)
 
     os.register_at_fork(after_in_child=let_go)
 
@@ -149,8 +155,8 @@ def have_standard_streams() -> None:
     Otherwise the next socket would get the number, and a `print` would be sent to a client.
     """
     while True:
-        descriptor = os.open(os.devnull, os.O_RDWR)
+        descriptor = open(os.devnull, os.O_RDWR)
         if descriptor > 2:
-            os.close(descriptor)
+            close(descriptor)
             return
         os.set_inheritable(descriptor, True)

@@ -7,6 +7,7 @@ import os
 import signal
 from collections import deque
 from collections.abc import Iterator
+from os import close, open, read, write  # by name: see aserve.protocols.threads
 from types import FrameType
 from typing import Final
 
@@ -85,7 +86,7 @@ class Signals:
     def take(self) -> Iterator[signal.Signals]:
         """Yield what has arrived, in order."""
         with contextlib.suppress(BlockingIOError):
-            while os.read(self._reader, 4096):
+            while read(self._reader, 4096):
                 pass
         while self._arrived:
             yield self._arrived.popleft()
@@ -94,15 +95,15 @@ class Signals:
         """Give up the descriptors in this process. What arrives from now on is noted for nobody."""
         if signal.set_wakeup_fd(-1) not in (self._writer, -1):
             raise RuntimeError("the wake-up descriptor belongs to somebody else")
-        os.close(self._reader)
-        os.close(self._writer)
+        close(self._reader)
+        close(self._writer)
         self._writer = -1
 
     def _note(self, number: int, _frame: FrameType | None) -> None:
         self._arrived.append(signal.Signals(number))
         if self._writer >= 0:
             with contextlib.suppress(BlockingIOError):
-                os.write(self._writer, b"\0")
+                write(self._writer, b"\0")
 
 
 def take_no_notice(_number: int, _frame: FrameType | None) -> None:
@@ -116,7 +117,7 @@ def take_no_notice(_number: int, _frame: FrameType | None) -> None:
 def has_terminal() -> bool:
     """Has this process a terminal, from which signals may come that nobody meant?"""
     try:
-        os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC))
+        close(open("/dev/tty", os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC))
     except OSError:
         return False
     return True

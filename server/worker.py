@@ -20,13 +20,13 @@ from aserve import identity, importpath, logs, loops, titles
 from aserve.adapters import RUNNERS, Adapter, make_adapter, make_runner
 from aserve.adapters.interfaces import detect
 from aserve.adapters.loading import ApplicationLoadError, load_application
-from aserve.adapters.runner import RunnerOptions
+from aserve.adapters.runner import Runner, RunnerOptions
 from aserve.errors import EXIT_BOOT, EXIT_LOAD, UserError, application_traceback
 from aserve.hooks import HookError
 from aserve.listeners import Listeners
 from aserve.messages import Channel, Failed, Retire
 from aserve.options import Settings
-from aserve.processes import free_forks
+from aserve.processes import finish, free_forks
 from aserve.service import Ending, Service
 from aserve.sharedpage import Slot
 from aserve.signals import OBEYED, Signals, take_no_notice
@@ -70,6 +70,7 @@ class Worker:
         self._settings = assignment.settings
         self._channel = assignment.channel
         self._hooks = assignment.hooks
+        self._runner: Runner | None = None
         self._signals = Signals(OBEYED)
         self._listeners = Listeners(
             assignment.sockets, assignment.slot, assignment.settings.worker_connections
@@ -129,14 +130,14 @@ class Worker:
                 from aserve import bytecode  # only where it is wanted
 
                 bytecode.distrust_recent()
-            load = partial(load_application, settings.app, settings.factory)
-            app = load() if runner is None else runner.load(load)
+            app = load(settings, runner)
         self._hooks.worker.wsgi = app
         interface = detect(app, settings.worker_class)
         if interface == "tornado":
             return tornado_adapter(app, settings)
         if interface == "wsgi" and runner is None:
             runner = make_runner("wsgi", loop, runner_options(settings))
+        self._runner = runner
         return make_adapter(
             app,
             interface,
@@ -165,7 +166,10 @@ class Worker:
         loop.add_reader(self._signals.fileno(), self._hear_signals, service)
         loop.add_reader(self._channel.fileno(), self._hear_supervisor, service)
         try:
-            return await service.run()
+            status = await service.run()
+            if self._runner is not None:
+                await self._runner.unload(finish)
+            return status
         finally:
             # The handlers stay and take note for nobody: a late TERM is no reason to die half-way.
             loop.remove_reader(self._signals.fileno())
@@ -202,6 +206,15 @@ def tornado_adapter(app: Any, settings: Settings) -> Adapter:
             "set X-Forwarded-For"
         )
     return TornadoAdapter(app)
+
+
+def load(settings: Settings, runner: Runner | None) -> Any:
+    """Return the application, imported in the place where it is going to run, if that is known.
+
+    Raises ApplicationLoadError.
+    """
+    call = partial(load_application, settings.app, settings.factory)
+    return call() if runner is None else runner.load(call)
 
 
 def runner_options(settings: Settings) -> RunnerOptions:

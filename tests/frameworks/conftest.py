@@ -8,7 +8,7 @@ from typing import Literal
 
 import pytest
 
-from tests.support.pool import FLAVOURS, Flavour, ServerPool
+from tests.support.pool import FLAVOURS, GREENLETS, Flavour, ServerPool
 from tests.support.report import watch
 from tests.support.site import Site
 
@@ -35,7 +35,27 @@ FRAMEWORKS = (
 )
 
 
-@pytest.fixture(params=FLAVOURS, ids=str)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leave out what there is not: ASGI applications in greenlets."""
+    items[:] = [item for item in items if not (isinstance(item, pytest.Function) and _is_nothing(item))]
+
+
+def _is_nothing(item: pytest.Function) -> bool:
+    values = item.callspec.params if hasattr(item, "callspec") else {}
+    framework = values.get("framework")
+    is_asgi = (
+        "asgi" in item.fixturenames
+        or values.get("raw_site") == "asgi"
+        or (isinstance(framework, Framework) and framework.interface == "asgi")
+    )
+    flavour = values.get("flavour")
+    return is_asgi and isinstance(flavour, Flavour) and bool(flavour.worker_class)
+
+
+SELDOM = [pytest.param(each, marks=pytest.mark.slow) for each in GREENLETS if isinstance(each, Flavour)]
+
+
+@pytest.fixture(params=[*FLAVOURS, *SELDOM], ids=str)
 def flavour(request: pytest.FixtureRequest) -> Flavour:
     """Each parser and each loop once; parametrise it with ALL_FLAVOURS for every combination."""
     chosen: Flavour = request.param

@@ -45,7 +45,8 @@ async def test_framework_fails_in_the_middle(site: Site) -> None:
     assert error.partial.body in (b"", b"so far so good")
     await still_serves(site)
     site.server.wait_line("deliberate: in the middle", since=site.since)
-    assert len(site.tracebacks()) == 1
+    # A test before this one may have left requests whose application only now hears that its client has gone.
+    assert len([each for each in site.tracebacks() if "deliberate" in each]) == 1
 
 
 @every_flavour

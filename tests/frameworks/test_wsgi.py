@@ -11,11 +11,11 @@ import pytest
 
 from tests.apps.shared import block
 from tests.support.client import chunked, request
-from tests.support.pool import ALL_FLAVOURS, Flavour, ServerPool
+from tests.support.pool import ALL_FLAVOURS, GREENLETS, Flavour, ServerPool
 from tests.support.site import Site
 from tests.support.wire import IncompleteResponseError
 
-pytestmark = pytest.mark.parametrize("flavour", ALL_FLAVOURS, ids=str, indirect=True)
+pytestmark = pytest.mark.parametrize("flavour", [*ALL_FLAVOURS, *GREENLETS], ids=str, indirect=True)
 
 LINES = b"first line\n" + b"second, longer line\n" * 3 + b"\n" + b"x" * 3_000 + b"\nno newline"
 

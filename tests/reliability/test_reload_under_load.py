@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import itertools
 import os
 import signal
 from pathlib import Path
@@ -15,14 +16,19 @@ from tests.conftest import Serve
 from tests.reliability.conftest import Code, wait_until
 from tests.reliability.load import Load, reload_under_load, wait_line
 from tests.support.footprint import needs_proc
-from tests.support.pool import FLAVOURS, Flavour
+from tests.support.pool import FLAVOURS, GREENLETS, Flavour
 
 VERSIONS = ["one", "two", "three", "four"]
 
 
-@pytest.mark.parametrize("bind", ["127.0.0.1:0", "unix:load.sock"])
-@pytest.mark.parametrize("flavour", FLAVOURS, ids=str)
-@pytest.mark.parametrize("interface", ["asgi", "wsgi"])
+@pytest.mark.parametrize(
+    ("interface", "flavour", "bind"),
+    [
+        *itertools.product(["asgi", "wsgi"], FLAVOURS, ["127.0.0.1:0", "unix:load.sock"]),
+        *(("wsgi", flavour, "127.0.0.1:0") for flavour in GREENLETS if isinstance(flavour, Flavour)),
+    ],
+    ids=str,
+)
 async def test_no_request_fails(
     serve: Serve, code: Code, interface: str, flavour: Flavour, bind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -165,7 +165,7 @@ def test_close_does_not_wait_for_ever(
     log.close()
     assert "gave up writing" in caplog.text
     assert read_until(reader, 1000 * 202).count(b"\n") == 1000  # lets the thread end
-    log._thread.join()
+    assert log._alive.acquire(timeout=10)
     os.close(log._fd)
     os.close(reader)
     os.close(writer)

@@ -120,8 +120,8 @@ def test_little_is_imported_to_say_the_version(tmp_path: Path) -> None:
             "--timeout: 'soon' is not a time in seconds: write a number such as 30 or 0.5",
         ),
         (
-            ["-k", "x", "main:app"],
-            "--worker-class: 'x' is not known: write auto, asgi, wsgi, sync or tornado",
+            ["-k", "gunicorn", "main:app"],
+            "--worker-class: 'gunicorn' is not known: write auto, asgi, wsgi",
         ),
         (
             ["-b", "8000", "main:app"],

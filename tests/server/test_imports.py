@@ -78,3 +78,56 @@ def test_each_layer_minds_its_own_business(file: Path) -> None:
         package = name.split(".")[0]
         assert package not in foreign, f"{file}:{line}: {layer} imports {name}"
         assert package not in FORBIDDEN.get(layer, ()), f"{file}:{line}: {layer} imports {name}"
+
+
+# What gevent and eventlet replace: where the loop runs, it has to be taken by name, before they do
+# (aserve.protocols.threads). What only runs in the supervisor, or before the application is loaded, need not.
+REPLACED = {
+    "os": {
+        *("close", "fdopen", "fork", "forkpty", "open", "posix_spawn", "posix_spawnp", "read", "wait"),
+        *("waitpid", "write"),
+    },
+    "queue": {"LifoQueue", "PriorityQueue", "Queue", "SimpleQueue"},
+    "select": {"devpoll", "epoll", "kqueue", "poll", "select"},
+    "selectors": {"DefaultSelector", "EpollSelector", "KqueueSelector", "PollSelector", "SelectSelector"},
+    "socket": {"create_connection", "fromfd", "getaddrinfo", "gethostbyname", "socket", "socketpair"},
+    "ssl": {"SSLContext", "SSLSocket"},
+    "subprocess": {"Popen", "call", "check_call", "check_output", "run"},
+    "threading": {"Condition", "Event", "Lock", "RLock", "Semaphore", "Thread", "Timer", "local"},
+    "time": {"sleep"},
+}
+BESIDE_GREENLETS = (
+    *(file for file in FILES if layer_of(file) != "server" and file.name != "pool.py"),
+    *(
+        ROOT / f"{name}.py"
+        for name in (
+            *("accesslog", "listeners", "logformat", "logs", "loops", "messages", "processes", "recycling"),
+            *("service", "sharedpage", "signals", "titles", "worker"),
+        )
+    ),
+)
+ALLOWED = {
+    ("messages.py", "socket.socketpair"),  # in the supervisor
+    ("processes.py", "os.fork"),  # in the supervisor and the mold
+}
+
+
+@pytest.mark.parametrize("file", BESIDE_GREENLETS, ids=lambda file: str(file.relative_to(ROOT)))
+def test_the_loop_keeps_to_what_libraries_of_greenlets_leave_alone(file: Path) -> None:
+    tree = ast.parse(file.read_text())
+    annotations = {
+        id(inner)
+        for node in ast.walk(tree)
+        for annotation in (getattr(node, "annotation", None), getattr(node, "returns", None))
+        if annotation is not None
+        for inner in ast.walk(annotation)
+    }
+    for node in ast.walk(tree):
+        if (
+            isinstance(node, ast.Attribute)
+            and isinstance(node.value, ast.Name)
+            and id(node) not in annotations
+        ):
+            name = f"{node.value.id}.{node.attr}"
+            if node.attr in REPLACED.get(node.value.id, ()) and (file.name, name) not in ALLOWED:
+                pytest.fail(f"{file}:{node.lineno}: {name}: import it by name")

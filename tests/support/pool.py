@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from signal import SIGTERM
 
+import pytest
+
 from tests.support.process import ServerProcess
 
 TESTS = Path(__file__).parent.parent
@@ -14,18 +16,20 @@ TESTS = Path(__file__).parent.parent
 
 @dataclass(frozen=True, slots=True)
 class Flavour:
-    """A parser and an event loop."""
+    """A parser and an event loop, and the worker class if it is a certain one."""
 
     http: str
     loop: str
+    worker_class: str = ""
 
     def __str__(self) -> str:
-        return f"{self.http}-{self.loop}"
+        return "-".join(filter(None, (self.http, self.loop, self.worker_class)))
 
     @property
     def options(self) -> tuple[str, ...]:
         """The command-line options that choose it."""
-        return ("--http", self.http, "--loop", self.loop)
+        place = ("-k", self.worker_class) if self.worker_class else ()
+        return ("--http", self.http, "--loop", self.loop, *place)
 
 
 FLAVOURS = (Flavour("httptools", "uvloop"), Flavour("h11", "asyncio"))
@@ -33,6 +37,14 @@ FLAVOURS = (Flavour("httptools", "uvloop"), Flavour("h11", "asyncio"))
 
 ALL_FLAVOURS = (*FLAVOURS, Flavour("httptools", "asyncio"), Flavour("h11", "uvloop"))
 """Every combination: for what depends on the parser or the loop."""
+
+GREENLETS = (
+    Flavour("httptools", "uvloop", "gevent"),
+    Flavour("httptools", "uvloop", "eventlet"),
+    pytest.param(Flavour("h11", "asyncio", "gevent"), marks=pytest.mark.slow),
+    pytest.param(Flavour("h11", "asyncio", "eventlet"), marks=pytest.mark.slow),
+)
+"""WSGI applications in greenlets."""
 
 
 class ServerPool:
