@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import select
 from collections.abc import Callable
 from math import inf
+from select import POLLIN, poll
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from tornado import httputil, version_info
@@ -299,6 +299,6 @@ def _close_websocket(stream: Stream, code: int) -> None:
 
 def _has_sent(stream: Stream) -> bool:
     """Whether something of the client's waits to be read: it is not idle then."""
-    poll = select.poll()
-    poll.register(stream.socket, select.POLLIN)
-    return bool(poll.poll(0))
+    poller = poll()
+    poller.register(stream.socket, POLLIN)
+    return bool(poller.poll(0))

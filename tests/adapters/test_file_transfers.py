@@ -365,7 +365,8 @@ async def test_client_goes_while_the_disk_is_slow(
 ) -> None:
     """The application is not kept; descriptors are closed when the thread is done (`serving` looks)."""
     entered, go = threading.Event(), threading.Event()
-    real = getattr(os, call)
+    module = filebody if call == "open" else os  # that is imported by name
+    real = getattr(module, call)
 
     def waiting(*arguments: Any) -> Any:
         entered.set()
@@ -377,7 +378,7 @@ async def test_client_goes_while_the_disk_is_slow(
         cold(monkeypatch)
         if call == "pread":
             without_sendfile(monkeypatch)
-        monkeypatch.setattr(os, call, waiting)
+        monkeypatch.setattr(module, call, waiting)
         await client.send(request())
         async with asyncio.timeout(TIMEOUT):
             while not entered.is_set():
