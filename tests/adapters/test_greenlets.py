@@ -209,12 +209,14 @@ async def test_forks(site: Site) -> None:
 
 
 async def test_stop_finishes_what_runs_and_has_the_exit_functions_called(
-    serve: Serve, flavour: Flavour
+    serve: Serve, flavour: Flavour, tmp_path: Path
 ) -> None:
+    """And nothing is said of what was replaced, or replaced too late; the access log is complete."""
     meeting = Meeting(2)
     async with await asyncio.start_server(meeting.meet, "127.0.0.1", 0) as meets:
         port = meets.sockets[0].getsockname()[1]
-        server = serve(*flavour.options, APP, cwd=TESTS)
+        log = tmp_path / "access.log"
+        server = serve(*flavour.options, "--access-logfile", str(log), APP, cwd=TESTS)
         async with Site(server) as site:
             running = asyncio.create_task(site.ask(request(target=f"/meet/{port}")))
             await meeting.first.wait()
@@ -229,6 +231,9 @@ async def test_stop_finishes_what_runs_and_has_the_exit_functions_called(
             writer.close()
     await asyncio.to_thread(server.wait)
     assert server.lines("stdout") == ["the thread has ended", "the end was called: True"]
+    assert [line for line in server.lines("stderr") if not line.startswith("[")] == []
+    paths = [line.split()[6].split("/")[1] for line in log.read_text().splitlines()]
+    assert paths == ["linger", "journal", "meet"]
 
 
 async def test_a_stop_that_lasts_too_long_kills(serve: Serve, flavour: Flavour) -> None:
