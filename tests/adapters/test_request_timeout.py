@@ -91,6 +91,18 @@ async def test_asgi_is_cancelled(caplog: pytest.LogCaptureFixture) -> None:
     assert "await asyncio.sleep(30)" in record.getMessage()
 
 
+async def test_never_early() -> None:
+    """However long ago the group has last looked at the clock."""
+    async with served(sleepy_asgi, "asgi") as (target, group), AsyncRawClient(target) as client:
+        swept = asyncio.Event()
+        group.on_sweep = swept.set
+        await swept.wait()
+        await asyncio.sleep(LIMIT / 2 * 0.8)
+        began = asyncio.get_running_loop().time()
+        assert (await client.ask(request())).status == 503
+        assert asyncio.get_running_loop().time() - began >= LIMIT
+
+
 async def test_asgi_in_the_middle_of_a_response() -> None:
     """What has begun cannot become a 503, nor may it look complete."""
     async with served(sleepy_asgi, "asgi3") as (target, group):
