@@ -157,6 +157,32 @@ async def test_wsgi_in_the_middle_of_a_response() -> None:
         await until(lambda: not group.running)
 
 
+async def test_wsgi_that_yields_nothing_for_ever() -> None:
+    """PEP 3333 has empty strings for who has nothing to send yet: the thread comes back all the same."""
+    closed = threading.Event()
+
+    class Nothing:
+        def __iter__(self) -> Any:
+            while not closed.wait(0.01):
+                yield b""
+
+        def close(self) -> None:
+            closed.set()
+
+    def app(environ: Any, start_response: Any) -> Any:
+        start_response("200 OK", [])
+        return Nothing()
+
+    async with served(app, "wsgi") as (target, group):
+        try:
+            async with AsyncRawClient(target) as client:
+                assert (await client.ask(request())).status == 503
+            await until(lambda: not group.running)
+            assert closed.is_set()
+        finally:
+            closed.set()
+
+
 async def test_wsgi_that_never_got_a_thread() -> None:
     """Requests in the queue are answered as well, and nobody works on them afterwards."""
     app = SleepyWSGI()
