@@ -109,7 +109,7 @@ class InlineExchange(WSGIExchange):
         if self.state is not Response.WAITING:
             self.leave()  # the client has gone while it was in line
             return True
-        context = _Context()
+        context = self.context = _Context()
         _set_running_loop(None)
         try:
             body = context.run(self._call)
@@ -118,7 +118,6 @@ class InlineExchange(WSGIExchange):
         if self.iterator is None:
             self._end(body)
             return True
-        self.context = context
         if self.file is not None:
             self.sending = self.runner.loop.create_task(self._send_file(self.file))
             return True
@@ -136,11 +135,11 @@ class InlineExchange(WSGIExchange):
         """Ask for the next piece, if there is somebody to take it."""
         connection = self.connection
         if self.state is not Response.BODY or connection.transport.is_closing():
-            self._run(self._close)
+            self.run(self._close)
             self._end(None)
             self.runner.pass_on()
         elif connection.writable:
-            self._take(self._run(self._pull))
+            self._take(self.run(self._pull))
         else:
             self.resting = True
             self.runner.pass_on()
@@ -169,7 +168,8 @@ class InlineExchange(WSGIExchange):
             self.spool.close()
         super().leave()
 
-    def _run(self, step: Callable[[], bytes | None]) -> bytes | None:
+    def run(self, step: Callable[[], bytes | None]) -> bytes | None:
+        """Call `step()` as the application is called: in its context, and without a running loop."""
         _set_running_loop(None)
         try:
             return self.context.run(step)

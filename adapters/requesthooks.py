@@ -165,7 +165,8 @@ class _InlineExchange(_WSGIExchange, InlineExchange):
     """Calls the hooks on the loop, as it does the application."""
 
     def leave(self) -> None:
-        self.call_after()
+        if self.request is not None:
+            self.run(self.call_after)
         super().leave()
 
 
@@ -179,7 +180,8 @@ class _WaitingExchange(_WSGIExchange, WaitingExchange):
 
     def _close_file(self) -> None:
         super()._close_file()
-        self._end()
+        assert self.file is not None
+        self.file.context.run(self._end)
 
     def leave(self) -> None:
         if self.request is None:

@@ -244,6 +244,7 @@ class WaitingExchange(WSGIExchange):
         alone = self.is_alone(result)
         for chunk in result:
             if not chunk:
+                self._check_client()  # it may go on like this for ever
                 continue
             part = self.part(chunk)
             if not complete and (alone or not self.room):
@@ -275,6 +276,10 @@ class WaitingExchange(WSGIExchange):
             self.gate = self.runner.gate()
         self._post(data, True)
         self._wait(self._has_room)
+        self._check_client()
+
+    def _check_client(self) -> None:
+        """Raise `ClientDisconnectedError` if nobody waits for more (place)."""
         if self.abandoned or (self.disconnected and self.state is Response.BROKEN):
             raise ClientDisconnectedError("the client has disconnected")
 

@@ -136,6 +136,8 @@ class ConnectionGroup:
         self.websocket_factory = websocket_factory
         self.loop = loop
         self.access_log = access_log
+        # Whether it matters to a fraction of a sweep when a request was begun.
+        self.exact = access_log is not None or options.request_timeout > 0
         self.on_sweep: Callable[[], None] | None = None
         self.on_closed: Callable[[], None] | None = None
         self.connections: set[LingeringConnection] = set()

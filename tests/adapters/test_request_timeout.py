@@ -91,6 +91,18 @@ async def test_asgi_is_cancelled(caplog: pytest.LogCaptureFixture) -> None:
     assert "await asyncio.sleep(30)" in record.getMessage()
 
 
+async def test_never_early() -> None:
+    """However long ago the group has last looked at the clock."""
+    async with served(sleepy_asgi, "asgi") as (target, group), AsyncRawClient(target) as client:
+        swept = asyncio.Event()
+        group.on_sweep = swept.set
+        await swept.wait()
+        await asyncio.sleep(LIMIT / 2 * 0.8)
+        began = asyncio.get_running_loop().time()
+        assert (await client.ask(request())).status == 503
+        assert asyncio.get_running_loop().time() - began >= LIMIT
+
+
 async def test_asgi_in_the_middle_of_a_response() -> None:
     """What has begun cannot become a 503, nor may it look complete."""
     async with served(sleepy_asgi, "asgi3") as (target, group):
@@ -143,6 +155,32 @@ async def test_wsgi_in_the_middle_of_a_response() -> None:
                 await client.ask(request("GET", "/begun"))
         app.go.set()
         await until(lambda: not group.running)
+
+
+async def test_wsgi_that_yields_nothing_for_ever() -> None:
+    """PEP 3333 has empty strings for who has nothing to send yet: the thread comes back all the same."""
+    closed = threading.Event()
+
+    class Nothing:
+        def __iter__(self) -> Any:
+            while not closed.wait(0.01):
+                yield b""
+
+        def close(self) -> None:
+            closed.set()
+
+    def app(environ: Any, start_response: Any) -> Any:
+        start_response("200 OK", [])
+        return Nothing()
+
+    async with served(app, "wsgi") as (target, group):
+        try:
+            async with AsyncRawClient(target) as client:
+                assert (await client.ask(request())).status == 503
+            await until(lambda: not group.running)
+            assert closed.is_set()
+        finally:
+            closed.set()
 
 
 async def test_wsgi_that_never_got_a_thread() -> None:
