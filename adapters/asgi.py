@@ -223,6 +223,7 @@ class ASGIAdapter(ExchangeAdapter):
         BoundExchange.adapter = self
         self.exchange_factory = BoundExchange if hooks is None else hooks.asgi(BoundExchange)
         self._app = application
+        self._hooks = hooks
         self._websocket_class: ExchangeFactory | None = None
 
     def websocket_factory(
@@ -250,7 +251,7 @@ class ASGIAdapter(ExchangeAdapter):
 
         BoundWebSocket.app = staticmethod(self._app)
         BoundWebSocket.adapter = self
-        return BoundWebSocket
+        return BoundWebSocket if self._hooks is None else self._hooks.asgi(BoundWebSocket)
 
     async def startup(self) -> None:
         """Run the lifespan start-up; raises `LifespanError`."""

@@ -79,6 +79,7 @@ class ASGIWebSocket(ASGIExchange):
         await super()._run(scope)
         if self.socket is not None:
             self._leave(closing.NORMAL)
+            self.body_sent = self.socket.sent  # so far: post_request is about to be called
 
     async def receive(self) -> Message:
         """The ASGI `receive`: the connection, messages, then the disconnect."""
