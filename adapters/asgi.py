@@ -113,7 +113,7 @@ class ASGIExchange(ExtendedExchange):
             if self.state is not _DONE:
                 self._incomplete()
         except asyncio.CancelledError:
-            self.fail()
+            self._cancelled()
         except BaseException as error:  # sys.exit() in a view must not end the worker
             self._raised(error)
         finally:
@@ -179,6 +179,12 @@ class ASGIExchange(ExtendedExchange):
             return
         what = "without a response" if self.state is _WAITING else "before its response was complete"
         logger.error("the application returned %s: %s", what, self.line())
+        self.fail()
+
+    def _cancelled(self) -> None:
+        if not self.disconnected and self.state is not _DONE and self.state is not _BROKEN:
+            # The server tells it of a disconnect before.
+            logger.error("the application has cancelled itself: %s", self.line())
         self.fail()
 
     def _raised(self, error: BaseException) -> None:

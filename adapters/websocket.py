@@ -235,12 +235,13 @@ class ASGIWebSocket(ASGIExchange):
 
     # Ends that are not the application's wish
 
-    def fail(self) -> None:
-        """The application was cancelled, or has failed before it accepted."""
+    def _cancelled(self) -> None:
         if self.socket is None:
-            super().fail()
-        else:
-            self._leave(closing.GOING_AWAY)
+            super()._cancelled()
+            return
+        if self.socket.usable:  # the server closes it before
+            logger.error("the application has cancelled itself: %s", self.line())
+        self._leave(closing.INTERNAL_ERROR)
 
     def _raised(self, error: BaseException) -> None:
         if self.socket is None:
