@@ -122,6 +122,26 @@ async def test_bomb(pieces: int) -> None:
             tracemalloc.stop()
 
 
+@pytest.mark.parametrize("short", [True, False])
+@pytest.mark.parametrize(
+    ("sent", "reason"),
+    [
+        (frame(TEXT, b"\xff"), "a text message is not UTF-8"),
+        (frame(TEXT, b"\xff\xff", reserved=4), "invalid compressed data"),
+    ],
+)
+async def test_reason_is_the_same_on_both_ways(
+    sent: bytes, reason: str, short: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    """And it is ours: nobody outside needs to read what Python and libraries say."""
+    caplog.set_level("INFO")
+    async with serving(echo, short=short) as served, served.websocket() as client:
+        await client.open("/", ("Sec-WebSocket-Extensions", "permessage-deflate"))
+        await client.send(sent)
+        assert await client.read_end() == (1007, reason)
+    assert f"websocket failed: 1007 {reason} (RFC " in caplog.text
+
+
 async def test_fragments_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     """An empty one costs its sender hardly anything, and there could be more of them for ever."""
     monkeypatch.setattr(unusual, "MAX_FRAGMENTS", 100)
