@@ -113,7 +113,7 @@ class ASGIExchange(ExtendedExchange):
             if self.state is not _DONE:
                 self._incomplete()
         except asyncio.CancelledError:
-            self.fail()
+            self._cancelled()
         except BaseException as error:  # sys.exit() in a view must not end the worker
             self._raised(error)
         finally:
@@ -181,6 +181,12 @@ class ASGIExchange(ExtendedExchange):
         logger.error("the application returned %s: %s", what, self.line())
         self.fail()
 
+    def _cancelled(self) -> None:
+        if not self.disconnected and self.state is not _DONE and self.state is not _BROKEN:
+            # The server tells it of a disconnect before.
+            logger.error("the application has cancelled itself: %s", self.line())
+        self.fail()
+
     def _raised(self, error: BaseException) -> None:
         if self.disconnected and comes_of_disconnect(error):
             logger.debug("the client has gone: %s", self.line(), exc_info=error)
@@ -223,6 +229,7 @@ class ASGIAdapter(ExchangeAdapter):
         BoundExchange.adapter = self
         self.exchange_factory = BoundExchange if hooks is None else hooks.asgi(BoundExchange)
         self._app = application
+        self._hooks = hooks
         self._websocket_class: ExchangeFactory | None = None
 
     def websocket_factory(
@@ -250,7 +257,7 @@ class ASGIAdapter(ExchangeAdapter):
 
         BoundWebSocket.app = staticmethod(self._app)
         BoundWebSocket.adapter = self
-        return BoundWebSocket
+        return BoundWebSocket if self._hooks is None else self._hooks.asgi(BoundWebSocket)
 
     async def startup(self) -> None:
         """Run the lifespan start-up; raises `LifespanError`."""

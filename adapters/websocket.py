@@ -79,6 +79,7 @@ class ASGIWebSocket(ASGIExchange):
         await super()._run(scope)
         if self.socket is not None:
             self._leave(closing.NORMAL)
+            self.body_sent = self.socket.sent  # so far: post_request is about to be called
 
     async def receive(self) -> Message:
         """The ASGI `receive`: the connection, messages, then the disconnect."""
@@ -234,12 +235,13 @@ class ASGIWebSocket(ASGIExchange):
 
     # Ends that are not the application's wish
 
-    def fail(self) -> None:
-        """The application was cancelled, or has failed before it accepted."""
+    def _cancelled(self) -> None:
         if self.socket is None:
-            super().fail()
-        else:
-            self._leave(closing.GOING_AWAY)
+            super()._cancelled()
+            return
+        if self.socket.usable:  # the server closes it before
+            logger.error("the application has cancelled itself: %s", self.line())
+        self._leave(closing.INTERNAL_ERROR)
 
     def _raised(self, error: BaseException) -> None:
         if self.socket is None:

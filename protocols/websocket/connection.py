@@ -47,6 +47,7 @@ class WebSocketConnection(LingeringConnection):
     """
 
     __slots__ = (
+        "_busy",
         "_deflate",
         "_ending",
         "_frames",
@@ -88,6 +89,7 @@ class WebSocketConnection(LingeringConnection):
         self._ending: WebSocketFailedError | tuple[int, str] | None = None
         self._outbox: list[bytes] | None = None
         self._pong: bytes | None = None
+        self._busy = False  # more has come than one turn of the loop is enough for
 
     def open(self, before: Http1Connection, response: bytes) -> None:
         """Take over from `before`: send the handshake's response, and read on."""
@@ -191,7 +193,7 @@ class WebSocketConnection(LingeringConnection):
             self.group.loop.call_soon(self._read_on)
 
     def update_reading(self) -> None:
-        full = self.full and self.reading is _UPGRADE
+        full = (self.full or self._busy) and self.reading is _UPGRADE
         if full is not self.paused:
             self.silent = False  # what comes while nothing is read would not be noticed
             self.pause_reading(full)
@@ -201,6 +203,13 @@ class WebSocketConnection(LingeringConnection):
             self._frames.feed(data)
         except WebSocketFailedError as failed:
             self._end_after(failed)
+        busy = bool(self._frames.waiting) and not self.full
+        if busy:
+            self.group.loop.call_soon(self._read_on)
+        if busy is not self._busy:
+            self._busy = busy
+            if not self.transport.is_closing():
+                self.update_reading()
 
     def _read_on(self) -> None:
         waiting, self._frames.waiting = self._frames.waiting, b""

@@ -28,6 +28,9 @@ COMPRESSED: Final = 0x40
 _SMALL_TEXT: Final = [bytes((TEXT, size)) for size in range(126)]
 _SMALL_BINARY: Final = [bytes((BINARY, size)) for size in range(126)]
 
+# Unusual frames that are taken at once: each costs many times its bytes, and others want their turn.
+MOST_UNUSUAL: Final = 64
+
 _COMPRESSED: Final = (TEXT | COMPRESSED, BINARY | COMPRESSED)
 
 
@@ -66,7 +69,8 @@ class FrameReader:
     """Takes what a client sends, and gives it to a `Sink` as messages and control frames.
 
     limit: bytes of a message, 0 for no limit. short: whether the short way may be used.
-    waiting: bytes that are not looked at yet, because the sink is full. closed: a Close frame has come.
+    waiting: bytes that are not looked at yet, because the sink is full, or enough was done for one turn
+    of the loop. closed: a Close frame has come.
     """
 
     __slots__ = ("_deflate", "_limit", "_short", "_sink", "_unusual", "closed", "waiting")
@@ -81,13 +85,14 @@ class FrameReader:
         self.closed = False
 
     def feed(self, data: bytes) -> None:
-        """Take what has come, as far as the sink has room; raises `WebSocketFailedError`."""
+        """Take what has come while there is room, and time in this turn; raises `WebSocketFailedError`."""
         if self.waiting:
             data = self.waiting + data
             self.waiting = b""
         sink = self._sink
+        left = MOST_UNUSUAL
         while data:
-            if sink.full:
+            if sink.full or not left:
                 self.waiting = data
                 return
             if self._unusual is None and self._short:
@@ -95,6 +100,7 @@ class FrameReader:
                 if len(rest) < len(data):
                     data = rest
                     continue
+            left -= 1
             data = self._take_unusual(data)
             if self.closed:
                 return

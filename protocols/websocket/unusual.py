@@ -21,13 +21,6 @@ if TYPE_CHECKING:
 # Frames that a message may have. An empty one costs its sender hardly anything, and adds nothing.
 MAX_FRAGMENTS: Final = 2**17
 
-# Where the rules stand that the client has broken.
-_SECTIONS: Final = {
-    CloseReason.PROTOCOL_ERROR: "RFC 6455 §5",
-    CloseReason.INVALID_FRAME_PAYLOAD_DATA: "RFC 6455 §8.1",
-    CloseReason.MESSAGE_TOO_BIG: "--ws-max-size",
-}
-
 
 class UnusualFrames:
     """Takes frames until there is nothing incomplete: then the short way is open again.
@@ -77,11 +70,18 @@ class UnusualFrames:
                 self._check_size()
             return self._feed_payload(data, sink)
         except ParseFailed as error:
-            too_big = error.code is CloseReason.MESSAGE_TOO_BIG
-            reason = "message too big" if too_big else str(error)
-            raise WebSocketFailedError(
-                int(error.code), reason, _SECTIONS.get(error.code, "RFC 6455 §5")
-            ) from None
+            raise self._failed(error) from None
+
+    def _failed(self, error: ParseFailed) -> WebSocketFailedError:
+        """What wsproto has found, said as the short way says it."""
+        reason, section = str(error), "RFC 6455 §5"
+        if error.code is CloseReason.MESSAGE_TOO_BIG:
+            reason, section = "message too big", "--ws-max-size"
+        elif isinstance(error.__context__, UnicodeDecodeError):
+            reason, section = "a text message is not UTF-8", "RFC 6455 §8.1"
+        elif error.code is CloseReason.INVALID_FRAME_PAYLOAD_DATA:
+            reason, section = "invalid compressed data", "RFC 7692 §7.2.2"
+        return WebSocketFailedError(int(error.code), reason, section)
 
     def _feed_head(self, data: bytes) -> bytes:
         """Give the decoder a frame's head as soon as it is complete; returns what is behind it."""

@@ -496,6 +496,26 @@ async def test_application_fails(failure: BaseException, caplog: pytest.LogCaptu
     assert "exception in the application: GET /" in caplog.text
 
 
+@pytest.mark.parametrize("accepts", [True, False])
+async def test_application_cancels_itself(accepts: bool, caplog: pytest.LogCaptureFixture) -> None:
+    """That is a failure like others, and the log says so: there is no other trace of it."""
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        if accepts:
+            await send(ACCEPT)
+        raise asyncio.CancelledError
+
+    async with serving(app) as served, served.websocket() as client:
+        if accepts:
+            await client.open()
+            assert await client.read_close() == (1011, "")
+        else:
+            await client.send(handshake())
+            assert (await client.read()).status == 500
+    assert "the application has cancelled itself: GET /" in caplog.text
+
+
 async def test_exception_that_comes_of_a_disconnect_is_no_failure(caplog: pytest.LogCaptureFixture) -> None:
     class WebSocketDisconnect(Exception):  # Starlette's has that name
         pass

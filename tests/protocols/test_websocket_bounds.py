@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import socket
 import struct
 import tracemalloc
@@ -14,7 +15,7 @@ import pytest
 
 from aserve.protocols.errors import ClientDisconnectedError
 from aserve.protocols.options import WebSocketOptions
-from aserve.protocols.websocket import unusual
+from aserve.protocols.websocket import frames, unusual
 from aserve.protocols.websocket.deflate import Deflate
 from tests.support.inprocess import Application, Receive, Scope, Send, serving
 from tests.support.loops import every_loop
@@ -159,6 +160,27 @@ async def test_sender_is_told_when_the_client_closes() -> None:
         await client.send(closing(1001))
         assert isinstance(await served.error(), ClientDisconnectedError)
         client.abandon()
+
+
+@pytest.mark.parametrize("short", [True, False])
+@pytest.mark.parametrize(
+    ("sent", "reason"),
+    [
+        (frame(TEXT, b"\xff"), "a text message is not UTF-8"),
+        (frame(TEXT, b"\xff\xff", reserved=4), "invalid compressed data"),
+    ],
+    ids=["text", "deflate"],
+)
+async def test_reason_is_the_same_on_both_ways(
+    sent: bytes, reason: str, short: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    """And it is ours: nobody outside needs to read what Python and libraries say."""
+    caplog.set_level("INFO")
+    async with serving(echo, short=short) as served, served.websocket() as client:
+        await client.open("/", ("Sec-WebSocket-Extensions", "permessage-deflate"))
+        await client.send(sent)
+        assert await client.read_end() == (1007, reason)
+    assert f"websocket failed: 1007 {reason} (RFC " in caplog.text
 
 
 async def test_fragments_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -322,6 +344,32 @@ async def test_others_have_their_turn() -> None:
         for client in (two, three):
             await client.send(closing(1000))
             await client.read_end()
+
+
+@every_loop
+async def test_small_frames_leave_time_to_others() -> None:
+    """Pings and fragments cost much more time than bytes, and there is room for many in one read."""
+    async with serving(echo) as served, served.websocket() as client:
+        await client.open()
+        connection: Any = next(iter(served.group.connections))
+        sent = [0]
+
+        async def look() -> None:
+            while True:
+                sent.append(connection.sent)
+                await asyncio.sleep(0)
+
+        looking = asyncio.create_task(look())
+        await client.send(frame(PING) * 5_000 + frame(TEXT, b"behind"))
+        assert await client.read_bytes(10_000) == b"\x8a\x00" * 5_000
+        assert (await client.read_frame()).text == "behind"
+        looking.cancel()
+        growth = max(after - before for before, after in itertools.pairwise(sent))
+        assert growth <= 2 * len(b"\x8a\x00") * frames.MOST_UNUSUAL
+        await client.send((frame(TEXT, b"", final=False) + frame(CONTINUATION, b"a") + frame(PING)) * 1_000)
+        await client.send(closing(1000))
+        answers = b"\x81\x01a" * 1_000 + b"\x8a\x00" * 1_000 + b"\x88\x02\x03\xe8"
+        assert sorted(await client.read_until_closed()) == sorted(answers)
 
 
 # -- writes -----------------------------------------------------------------------------------

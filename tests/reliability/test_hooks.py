@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 import shutil
@@ -20,6 +21,7 @@ from tests.reliability.hooks import calls as calls
 from tests.reliability.hooks import conf as conf
 from tests.reliability.test_upgrade import Succession
 from tests.support.client import RawClient, request
+from tests.support.websocket import WebSocketClient, handshake
 
 LINUX_ONLY = pytest.mark.skipif(sys.platform != "linux", reason="--preload needs Linux")
 
@@ -97,6 +99,38 @@ def test_a_life_with_a_mold(serve: Serve, code: Code, conf: Conf, calls: Calls, 
     assert len(calls.of("child_exit")) == 3  # the mold is no worker
     assert len(calls.of("worker_exit")) == 2
     assert calls.names()[-1] == "on_exit"
+
+
+async def test_websockets(serve: Serve, code: Code, conf: Conf, calls: Calls) -> None:
+    """They are requests as well: what a hook keeps away from the application it keeps away in any case."""
+    code.broken(
+        "async def app(scope, receive, send):\n"
+        "    await send({'type': 'websocket.accept', 'headers': [(b'x-of', b'mine')]})\n"
+        "    await send({'type': 'websocket.send', 'text': scope['path']})\n"
+    )
+    conf(
+        ALL
+        + "def pre_request(worker, req):\n"
+        + "    _note('pre_request', req.method, req.uri)\n"
+        + "    if req.path == '/kept': raise ValueError('deliberate')\n"
+        + "def post_request(worker, req, environ, resp):\n"
+        + "    _note('post_request', environ['PATH_INFO'], resp.status_code, resp.sent)\n"
+    )
+    server = serve("-c", "conf.py", "--lifespan", "off", "main:app")
+    async with WebSocketClient(server.target) as client:
+        await client.open("/chat?a=b")
+        assert (await client.read_frame()).text == "/chat"
+        assert await client.read_close() == (1000, "")
+    async with WebSocketClient(server.target) as client:
+        await client.send(handshake("/kept"))
+        assert (await client.read()).status == 500
+    await asyncio.to_thread(server.wait_line, "the hook pre_request failed: GET /kept$")
+    await asyncio.to_thread(wait_until, lambda: len(calls.of("post_request")) == 2, "two calls")
+    assert [call[1:] for call in calls.of("pre_request")] == [["GET", "/chat?a=b"], ["GET", "/kept"]]
+    assert [call[1:] for call in calls.of("post_request")] == [
+        ["/chat", "101", "11"],
+        ["/kept", "500", "21"],
+    ]
 
 
 def test_an_upgrade(serve: Serve, code: Code, conf: Conf, calls: Calls) -> None:
