@@ -22,7 +22,7 @@ from aserve.protocols.group import ExchangeFactory
 from aserve.protocols.http1 import Http1Connection
 from aserve.protocols.policy import Framing
 from aserve.protocols.states import Response
-from aserve.protocols.target import split_target
+from aserve.protocols.target import PERCENT, split_target
 
 if TYPE_CHECKING:
     from aserve.adapters.requesthooks import RequestHooks
@@ -86,7 +86,7 @@ class ASGIExchange(ExtendedExchange):
         scope["method"] = self.method
         scope["raw_path"] = path
         scope["query_string"] = query
-        scope["path"] = (unquote_to_bytes(path) if b"%" in path else path).decode(errors="replace")
+        scope["path"] = (unquote_to_bytes(path) if PERCENT in path else path).decode(errors="replace")
         scope["headers"] = self.headers
         if self.plain:
             scope["extensions"] = _EXTENSIONS.copy()

@@ -29,6 +29,8 @@ def template(
     """The part of the environ that all requests of a connection have in common."""
     environ: dict[str, Any] = {
         "SCRIPT_NAME": script_name.encode(errors="surrogateescape").decode("latin-1"),
+        # Each request's own, which only gives the copies their final size.
+        **dict.fromkeys(("REQUEST_METHOD", "PATH_INFO", "QUERY_STRING", "RAW_URI", "REQUEST_URI"), ""),
         "SERVER_PROTOCOL": "HTTP/1.1",
         "SERVER_SOFTWARE": "aserve",
         "REMOTE_ADDR": "",

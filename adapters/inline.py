@@ -101,7 +101,10 @@ class InlineExchange(WSGIExchange):
     # The application
 
     def turn(self) -> bool:
-        """Begin, or go on: no other request is at work. False if it keeps its turn, until `pass_on`."""
+        """Begin, or go on: no other request is at work. False if it keeps its turn, until `pass_on`.
+
+        There is no running loop meanwhile.
+        """
         iterator = self.iterator
         if iterator is not None:
             self._go_on()
@@ -110,11 +113,7 @@ class InlineExchange(WSGIExchange):
             self.leave()  # the client has gone while it was in line
             return True
         context = self.context = _Context()
-        _set_running_loop(None)
-        try:
-            body = context.run(self._call)
-        finally:
-            _set_running_loop(self.runner.loop)
+        body = context.run(self._call)
         if self.iterator is None:
             self._end(body)
             return True
@@ -339,11 +338,15 @@ class InlineRunner(Runner):
         """
         line = self._line
         end = monotonic() + SPAN
-        for _ in range(len(line)):
-            if not line.popleft().turn():
-                return
-            if monotonic() > end:
-                break
+        _set_running_loop(None)
+        try:
+            for _ in range(len(line)):
+                if not line.popleft().turn():
+                    return
+                if monotonic() > end:
+                    break
+        finally:
+            _set_running_loop(self.loop)
         if line:
             self.loop.call_soon(self._next)
         else:

@@ -299,6 +299,7 @@ class WSGIAdapter(ExchangeAdapter):
             multithread=self.runner.multithread,
             multiprocess=self._multiprocess,
         )
+        environ["wsgi.input"] = environ["wsgi.early_hints"] = None  # as above: of the size that it will have
         self.runner.welcome(connection)
         connection.template = environ
         return environ

@@ -120,6 +120,9 @@ class DiscardingTransport(asyncio.Transport):
         """Nothing waits."""
         return 0
 
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
+        """Nothing waits."""
+
     def is_closing(self) -> bool:
         """Whether the connection class has closed it, which is an error here."""
         return self.closed

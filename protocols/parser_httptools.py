@@ -10,6 +10,7 @@ from aserve.protocols import policy
 from aserve.protocols.errors import RequestRefusedError
 from aserve.protocols.head import judge
 from aserve.protocols.request import RequestReader
+from aserve.protocols.target import NUMBER_SIGN
 
 if TYPE_CHECKING:
     from aserve.protocols.http1 import Http1Connection
@@ -50,7 +51,7 @@ class HttptoolsReader(RequestReader):
                 and target.startswith(b"/")
                 and self.host in _KNOWN_HOSTS
                 and len(self.headers) <= self.limit_fields
-                and b"#" not in target
+                and NUMBER_SIGN not in target
             ):
                 # Nothing to look at any closer.
                 headers = self.headers

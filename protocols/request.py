@@ -13,7 +13,7 @@ from aserve.protocols.head import BAD, END, as_1_1, is_clean, judge, skip_empty_
 from aserve.protocols.headers import REQUEST_NAMES, request_name
 from aserve.protocols.policy import Refusal
 from aserve.protocols.states import Reading
-from aserve.protocols.target import authority
+from aserve.protocols.target import NUMBER_SIGN, authority
 
 if TYPE_CHECKING:
     from aserve.protocols.http1 import Http1Connection
@@ -310,7 +310,7 @@ class RequestReader:
             raise RequestRefusedError(policy.HEAD_TOO_LARGE)
         if self.underscored:
             self.headers = [field for field in self.headers if b"_" not in field[0]]
-        if target[:1] != b"/" or b"#" in target or method == "CONNECT":
+        if target[:1] != b"/" or NUMBER_SIGN in target or method == "CONNECT":
             policy.check_target(method, target)
             self._override_host(method, target)
         framing = None
