@@ -19,7 +19,7 @@ from collections.abc import Callable
 from threading import RLock  # by name: see aserve.protocols.threads
 from typing import Any, Final, TypeVar
 
-from aserve.adapters.greenlets import GreenletRunner, greenlet_stack
+from aserve.adapters.greenlets import GreenletRunner, greenlet_stack, note_exit
 from aserve.adapters.runner import RunnerOptions
 
 with warnings.catch_warnings():
@@ -143,7 +143,7 @@ class LoopHub(Hub):  # type: ignore[misc]
     loop: to be set in a subclass, since eventlet makes the hub itself.
     """
 
-    # A sys.exit() of a greenlet must not end the loop.
+    # For eventlet: exceptions that end the hub.
     SYSTEM_EXCEPTIONS = ()
 
     loop: asyncio.AbstractEventLoop
@@ -197,6 +197,13 @@ class LoopHub(Hub):  # type: ignore[misc]
         due = self.sleep_until()
         if due is not None:
             self._see_to_it(due)
+
+    def squelch_timer_exception(self, timer: Any, exc_info: Any) -> None:
+        """A greenlet has not caught this."""
+        if isinstance(exc_info[1], SystemExit):
+            note_exit(exc_info[1])
+        else:
+            super().squelch_timer_exception(timer, exc_info)
 
     def mark_as_reopened(self, fileno: int) -> None:
         """The descriptor is another file's now: those that wait at it are told."""

@@ -22,7 +22,7 @@ from gevent import Greenlet
 from gevent.hub import Hub, Waiter, getcurrent, set_hub
 
 from aserve.adapters.errorlog import thread_stack
-from aserve.adapters.greenlets import GreenletRunner, greenlet_stack
+from aserve.adapters.greenlets import GreenletRunner, greenlet_stack, note_exit
 from aserve.adapters.runner import RunnerOptions
 from aserve.protocols.threads import allocate_lock, get_ident, start_new_thread
 
@@ -142,7 +142,7 @@ class _ApplicationHub(Hub):  # type: ignore[misc]
     def handle_system_error(
         self, type: type[BaseException], value: BaseException, tb: TracebackType | None = None
     ) -> None:
-        logger.error("a greenlet of the application has ended itself alone: %r", value)
+        note_exit(value)
 
 
 def patch() -> None:

@@ -173,6 +173,11 @@ class GreenletRunner(BatchingRunner):
         return GreenletGate(self)
 
 
+def note_exit(error: BaseException) -> None:
+    """Log that a greenlet of the application's own has called `sys.exit`, which ends nothing but that."""
+    logger.error("a greenlet of the application has ended itself alone: %r", error)
+
+
 def greenlet_stack(place: greenlet) -> str:
     """Where a greenlet is that does not run; to be called in its thread."""
     frame = place.gr_frame

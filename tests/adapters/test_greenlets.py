@@ -22,7 +22,8 @@ APP = "apps.greenlet_app:application"
 
 WAYS = (
     *("sleep", "lock", "event", "condition", "queue", "simple-queue", "socket", "socket-timeout", "select"),
-    *("poll", "selector", "subprocess", "thread", "executor", "client", "client-below", "import-lock"),
+    *("poll", "selector", "subprocess", "thread", "executor", "client", "client-below"),
+    *("import-lock", "import-socket", "import-thread"),
 )
 """How a request of that application may wait."""
 
@@ -200,7 +201,13 @@ loop.close()
 
 async def test_exit_of_a_greenlet_ends_nothing_else(site: Site) -> None:
     assert (await site.http.get("/exit-thread")).text == "still here"
+    site.server.wait_line(r"has ended itself alone: SystemExit\(3\)$", since=site.since)
     assert (await site.http.get("/")).text == "hello"
+
+
+async def test_no_loop_is_running(site: Site) -> None:
+    """Or frameworks would refuse to run synchronous code."""
+    assert (await site.http.get("/running-loop")).text == "none"
 
 
 async def test_forks(site: Site) -> None:

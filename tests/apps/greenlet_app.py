@@ -6,6 +6,8 @@ blocking code.
 
 from __future__ import annotations
 
+import _thread
+import asyncio
 import atexit
 import http.client
 import os
@@ -28,13 +30,18 @@ from .wsgi_call import Call, route
 __all__ = ["application"]
 
 _local = threading.local()
+# What the import has made, for requests to wait with.
 _made_by_import = threading.Lock()
+_ours, _theirs = socket.socketpair()
+_errands: queue.Queue[Peer] = queue.Queue()
 
 
 class Peer:
     """Who lets a request go on, in as many ways as it may wait for that."""
 
-    def __init__(self) -> None:
+    def __init__(self, way: str) -> None:
+        self.way = way
+        self.done = threading.Event()
         self.ours, self.theirs = socket.socketpair()
         self.lock = threading.Lock()
         self.lock.acquire()
@@ -47,6 +54,8 @@ class Peer:
 
     def let_go(self) -> None:
         self.theirs.send(b"x")
+        if self.way == "import-socket":
+            _theirs.send(b"x")
         self.lock.release()
         self.event.set()
         with self.condition:
@@ -113,7 +122,7 @@ def _subprocess(peer: Peer) -> None:
     assert out.stdout == b"x\n"
 
 
-def _thread(peer: Peer) -> None:
+def _in_thread(peer: Peer) -> None:
     thread = threading.Thread(target=peer.event.wait)
     thread.start()
     thread.join()
@@ -145,6 +154,22 @@ def _import_lock(peer: Peer) -> None:
         peer.event.wait()
 
 
+def _run_errands() -> None:
+    while True:
+        peer = _errands.get()
+        peer.event.wait()
+        peer.done.set()
+
+
+threading.Thread(target=_run_errands, daemon=True).start()
+
+
+def _background(peer: Peer) -> None:
+    """For a thread that the import has started."""
+    _errands.put(peer)
+    peer.done.wait()
+
+
 WAYS: dict[str, Callable[[Peer], object]] = {
     "sleep": _sleep,
     "lock": lambda peer: peer.lock.acquire(),
@@ -158,22 +183,25 @@ WAYS: dict[str, Callable[[Peer], object]] = {
     "poll": _poll,
     "selector": _selector,
     "subprocess": _subprocess,
-    "thread": _thread,
+    "thread": _in_thread,
     "executor": _executor,
     "client": _client,
     "client-below": _client_below,
     "import-lock": _import_lock,
+    "import-socket": lambda peer: _ours.recv(1),
+    "import-thread": _background,
 }
 
 
 @route("wait")
 def wait(call: Call) -> Iterable[bytes]:
     """Wait in the way that the query says."""
-    peer = peers[call.key] = Peer()
+    way = call.query["way"]
+    peer = peers[call.key] = Peer(way)
     _local.key = call.key
     journal.note(f"entered-{call.key}")
     try:
-        WAYS[call.query["way"]](peer)
+        WAYS[way](peer)
     except BaseException:
         peer.close()
         raise
@@ -248,10 +276,19 @@ def linger(call: Call) -> Iterable[bytes]:
 @route("exit-thread")
 def leave_thread(call: Call) -> Iterable[bytes]:
     """Exit in a thread that is a greenlet, where it ends nothing but that."""
-    thread = threading.Thread(target=sys.exit, args=(3,))
-    thread.start()
-    thread.join()
+    _thread.start_new_thread(sys.exit, (3,))
+    time.sleep(0.01)
     return call.answer(b"still here")
+
+
+@route("running-loop")
+def running_loop(call: Call) -> Iterable[bytes]:
+    """What frameworks look at before they let synchronous code wait."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return call.answer(b"none")
+    return call.answer(b"there is one")
 
 
 @route("fork")
