@@ -169,7 +169,7 @@ async def test_sender_is_told_when_the_client_closes() -> None:
         (frame(TEXT, b"\xff"), "a text message is not UTF-8"),
         (frame(TEXT, b"\xff\xff", reserved=4), "invalid compressed data"),
     ],
-    ids=["text", "deflate"],
+    ids=["text", "compressed"],
 )
 async def test_reason_is_the_same_on_both_ways(
     sent: bytes, reason: str, short: bool, caplog: pytest.LogCaptureFixture
