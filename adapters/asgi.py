@@ -75,14 +75,15 @@ class ASGIExchange(ExtendedExchange):
 
     def begin(self) -> None:
         connection = self.connection
-        scope = (connection.template or self.adapter.template(connection)).copy()
+        adapter = self.adapter
+        scope = (connection.template or adapter.template(connection)).copy()
         target = self.target
         if target[:1] == b"/":
             path, _, query = target.partition(b"?")
         else:
             path, query = split_target(target)
-        if self.adapter.root_path:
-            path = self.adapter.below_root(path)
+        if adapter.root_path:
+            path = adapter.below_root(path)
         scope["method"] = self.method
         scope["raw_path"] = path
         scope["query_string"] = query
@@ -95,8 +96,8 @@ class ASGIExchange(ExtendedExchange):
             scope["extensions"] = extensions.announced(self)
             if self.origin is not None:
                 origins.fill_scope(scope, self, self.origin)
-        if self.adapter.lifespan.supported:
-            scope["state"] = self.adapter.lifespan.state.copy()
+        if adapter.lifespan.supported:
+            scope["state"] = adapter.lifespan.state.copy()
         self.body_taken = False
         self.unyielded = 0
         self.suspended = not _EAGER

@@ -62,7 +62,7 @@ class InlineExchange(WSGIExchange):
         self.iterator = None
         self.file: FilePart | None = None
         if self.received:
-            self.input = io.BytesIO(self.take_body())
+            self.input = io.BytesIO() if self.chunks is None else io.BytesIO(self.take_body())
             self.runner.line_up(self)
         else:
             # One of the ways that PEP 3333 allows: ask for the body at once.
@@ -181,6 +181,8 @@ class InlineExchange(WSGIExchange):
         """Call the application; returns its whole body, or the first piece as `_pull` does."""
         try:
             result = self.app(self.environ(), self.start_response)
+            if result.__class__ is list:
+                return self.whole(result)
             if isinstance(result, (list, tuple)):
                 if not hasattr(result, "close"):
                     return self.whole(result)

@@ -114,7 +114,7 @@ class WaitingExchange(WSGIExchange):
     def _submit(self) -> None:
         self.submitted = True
         if self.received:
-            self.input = io.BytesIO(self.take_body())
+            self.input = io.BytesIO() if self.chunks is None else io.BytesIO(self.take_body())
         else:
             self.gate = self.runner.gate()
             self.input = io.BufferedReader(StreamedBody(self), 65536)
@@ -225,7 +225,7 @@ class WaitingExchange(WSGIExchange):
         Returns that; None if it has gone already, or is the loop's business.
         """
         result = self.app(self.environ(), self.start_response)
-        if isinstance(result, (list, tuple)) and not hasattr(result, "close"):
+        if result.__class__ is list or (isinstance(result, (list, tuple)) and not hasattr(result, "close")):
             return self.whole(result)
         try:
             if isinstance(result, (list, tuple)):

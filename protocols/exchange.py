@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
 
 from aserve.protocols.errors import ClientDisconnectedError, ResponseError
-from aserve.protocols.fieldlines import LINES, as_tuples, field_line
+from aserve.protocols.fieldlines import LENGTHS, LINES, as_tuples, field_line
 from aserve.protocols.incoming import Incoming
 from aserve.protocols.policy import Framing
 from aserve.protocols.response import (
@@ -164,9 +164,14 @@ class Exchange(Incoming):
             if headers.__class__ is not list:
                 headers = list(headers)  # an iterator would be of use only once
             for field in headers:
-                line = LINES.get(field) or field_line(self, field, status)
-                if line is not None:
-                    parts.append(line)
+                line = LINES.get(field)
+                if line is None:
+                    length = LENGTHS.get(field)
+                    if length and status == 200 and self.remaining == NO_LENGTH and self.method != "CONNECT":
+                        line, self.remaining = length
+                    elif (line := field_line(self, field, status)) is None:
+                        continue
+                parts.append(line)
         except (TypeError, ValueError, AttributeError):
             self.start(status, as_tuples(headers), reason)  # pairs need not be tuples
             return

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Final
 
 from aserve.protocols.headers import CACHE_SIZE, RESPONSE_NAMES
-from aserve.protocols.response import CONTROLS, NO_LENGTH, explain, special_field
+from aserve.protocols.response import CONTROLS, explain, special_field
 
 if TYPE_CHECKING:
     from aserve.protocols.exchange import Exchange
@@ -19,8 +19,8 @@ LINES: Final[dict[Field, bytes]] = {}
 # The lines before those: what is still in use comes back from here when LINES starts again.
 _OLDER: Final[dict[Field, bytes]] = {}
 
-# Content-Length, as given -> its line and the number.
-_LENGTHS: Final[dict[Field, tuple[bytes, int]]] = {}
+LENGTHS: Final[dict[Field, tuple[bytes, int]]] = {}
+"""Content-Length, as given -> its line and the number; for a first one in a response that may have it."""
 
 # Bytes of a name and a value that are worth to be remembered.
 _LONGEST: Final = 256
@@ -35,15 +35,6 @@ def field_line(exchange: Exchange, field: Field, status: int) -> bytes | None:
     Raises `ResponseError` for what HTTP does not allow (RFC 9110 §5.1, §5.5); `TypeError`,
     `ValueError` or `AttributeError` for what is no pair of bytes.
     """
-    length = _LENGTHS.get(field)
-    if (
-        length is not None
-        and status == 200
-        and exchange.remaining == NO_LENGTH
-        and exchange.method != "CONNECT"
-    ):
-        line, exchange.remaining = length
-        return line
     known = _OLDER.get(field)
     return _remember(field, known) if known is not None else _checked_line(exchange, field, status)
 
@@ -62,9 +53,9 @@ def _checked_line(exchange: Exchange, field: Field, status: int) -> bytes | None
     if name in RESPONSE_NAMES:  # as it turned out, it was nothing special
         return _remember(field, line)
     if 0 <= exchange.remaining <= _LARGEST and name.lower() == b"content-length":
-        if len(_LENGTHS) >= CACHE_SIZE:
-            _LENGTHS.clear()
-        _LENGTHS[field] = line, exchange.remaining
+        if len(LENGTHS) >= CACHE_SIZE:
+            LENGTHS.clear()
+        LENGTHS[field] = line, exchange.remaining
     return line
 
 

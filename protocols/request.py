@@ -113,7 +113,10 @@ class RequestReader:
             and self.chunks is None
             and not self.skipped
         ):
-            self._take_head(data)  # one whole head, as nearly always
+            try:
+                self.parse(data)  # one whole head, as nearly always
+            except RequestRefusedError as refused:
+                self._not_taken(data, refused)
             if self.body_begun:
                 self._body_awaited()
         else:
@@ -216,10 +219,13 @@ class RequestReader:
         try:
             self.parse(head)
         except RequestRefusedError as refused:
-            if not head.startswith(b"\r\n"):
-                raise self._refusal(head, judge(head, self.options) or refused.refusal) from None
-            self.reset()
-            self._feed_on(head)  # `feed` does not look for empty lines
+            self._not_taken(head, refused)
+
+    def _not_taken(self, head: bytes, refused: RequestRefusedError) -> None:
+        if not head.startswith(b"\r\n"):
+            raise self._refusal(head, judge(head, self.options) or refused.refusal) from None
+        self.reset()
+        self._feed_on(head)  # `feed` does not look for empty lines
 
     def _judge(self, head: bytes) -> None:
         refusal = judge(head, self.options)

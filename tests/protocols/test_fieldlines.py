@@ -19,7 +19,7 @@ def _forget() -> Iterator[None]:
     yield
     LINES.clear()
     fieldlines._OLDER.clear()
-    fieldlines._LENGTHS.clear()
+    fieldlines.LENGTHS.clear()
 
 
 async def answers(*responses: tuple[int, object], method: str = "GET", body: bytes = b"abc") -> list[bytes]:
