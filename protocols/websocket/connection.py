@@ -184,15 +184,14 @@ class WebSocketConnection(LingeringConnection):
         if not full and self._ending is not None:
             # What the listener is about to say to the last message may leave before.
             self.group.loop.call_soon(self.end)
-        if not self.transport.is_closing():
-            self.update_reading()
+        self.update_reading()
         if not full and self._frames.waiting:
             # Not at once: whoever reads message after message must let others have their turn.
             self.group.loop.call_soon(self._read_on)
 
     def update_reading(self) -> None:
-        full = self.full and self.reading is _UPGRADE
-        if full is not self.paused:
+        full = (self.full or bool(self._frames.waiting)) and self.reading is _UPGRADE
+        if full is not self.paused and not self.transport.is_closing():
             self.silent = False  # what comes while nothing is read would not be noticed
             self.pause_reading(full)
 
@@ -201,8 +200,14 @@ class WebSocketConnection(LingeringConnection):
             self._frames.feed(data)
         except WebSocketFailedError as failed:
             self._end_after(failed)
+        if self._frames.waiting and not self.full:
+            self.group.loop.call_soon(self._read_on)
+        if self._frames.waiting or self.paused:
+            self.update_reading()
 
     def _read_on(self) -> None:
+        if self.full:
+            return
         waiting, self._frames.waiting = self._frames.waiting, b""
         if waiting and self.state is not _CLOSED:
             self._feed(waiting)
