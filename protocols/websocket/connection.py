@@ -47,7 +47,6 @@ class WebSocketConnection(LingeringConnection):
     """
 
     __slots__ = (
-        "_busy",
         "_deflate",
         "_ending",
         "_frames",
@@ -89,7 +88,6 @@ class WebSocketConnection(LingeringConnection):
         self._ending: WebSocketFailedError | tuple[int, str] | None = None
         self._outbox: list[bytes] | None = None
         self._pong: bytes | None = None
-        self._busy = False  # more has come than one turn of the loop is enough for
 
     def open(self, before: Http1Connection, response: bytes) -> None:
         """Take over from `before`: send the handshake's response, and read on."""
@@ -186,15 +184,14 @@ class WebSocketConnection(LingeringConnection):
         if not full and self._ending is not None:
             # What the listener is about to say to the last message may leave before.
             self.group.loop.call_soon(self.end)
-        if not self.transport.is_closing():
-            self.update_reading()
+        self.update_reading()
         if not full and self._frames.waiting:
             # Not at once: whoever reads message after message must let others have their turn.
             self.group.loop.call_soon(self._read_on)
 
     def update_reading(self) -> None:
-        full = (self.full or self._busy) and self.reading is _UPGRADE
-        if full is not self.paused:
+        full = (self.full or bool(self._frames.waiting)) and self.reading is _UPGRADE
+        if full is not self.paused and not self.transport.is_closing():
             self.silent = False  # what comes while nothing is read would not be noticed
             self.pause_reading(full)
 
@@ -203,15 +200,14 @@ class WebSocketConnection(LingeringConnection):
             self._frames.feed(data)
         except WebSocketFailedError as failed:
             self._end_after(failed)
-        busy = bool(self._frames.waiting) and not self.full
-        if busy:
+        if self._frames.waiting and not self.full:
             self.group.loop.call_soon(self._read_on)
-        if busy is not self._busy:
-            self._busy = busy
-            if not self.transport.is_closing():
-                self.update_reading()
+        if self._frames.waiting or self.paused:
+            self.update_reading()
 
     def _read_on(self) -> None:
+        if self.full:
+            return
         waiting, self._frames.waiting = self._frames.waiting, b""
         if waiting and self.state is not _CLOSED:
             self._feed(waiting)

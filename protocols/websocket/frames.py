@@ -28,7 +28,8 @@ COMPRESSED: Final = 0x40
 _SMALL_TEXT: Final = [bytes((TEXT, size)) for size in range(126)]
 _SMALL_BINARY: Final = [bytes((BINARY, size)) for size in range(126)]
 
-# Unusual frames that are taken at once: each costs many times its bytes, and others want their turn.
+# Unusual frames that are taken at once: each costs many times its bytes, there may be tens of thousands of
+# them in a read, and others want their turn.
 MOST_UNUSUAL: Final = 64
 
 _COMPRESSED: Final = (TEXT | COMPRESSED, BINARY | COMPRESSED)
@@ -69,8 +70,7 @@ class FrameReader:
     """Takes what a client sends, and gives it to a `Sink` as messages and control frames.
 
     limit: bytes of a message, 0 for no limit. short: whether the short way may be used.
-    waiting: bytes that are not looked at yet, because the sink is full, or enough was done for one turn
-    of the loop. closed: a Close frame has come.
+    waiting: bytes that are not looked at yet: `feed` goes on with them. closed: nothing is, any more.
     """
 
     __slots__ = ("_deflate", "_limit", "_short", "_sink", "_unusual", "closed", "waiting")
@@ -85,30 +85,33 @@ class FrameReader:
         self.closed = False
 
     def feed(self, data: bytes) -> None:
-        """Take what has come while there is room, and time in this turn; raises `WebSocketFailedError`."""
+        """Take what has come, as far as the sink has room and others need not wait for long.
+
+        Raises `WebSocketFailedError`.
+        """
         if self.waiting:
             data = self.waiting + data
             self.waiting = b""
-        sink = self._sink
-        left = MOST_UNUSUAL
-        while data:
-            if sink.full or not left:
-                self.waiting = data
+        at = 0
+        end = len(data)
+        unusual = 0
+        while at < end:
+            if self._sink.full or unusual == MOST_UNUSUAL:
+                self.waiting = data[at:]
                 return
             if self._unusual is None and self._short:
-                rest = self._take_short(data)
-                if len(rest) < len(data):
-                    data = rest
+                before = at
+                at = self._take_short(data, at)
+                if at > before:
                     continue
-            left -= 1
-            data = self._take_unusual(data)
+            at = self._take_unusual(data, at)
+            unusual += 1
             if self.closed:
                 return
 
-    def _take_short(self, data: bytes) -> bytes:
-        """Take whole messages from the beginning of `data`; returns what begins with anything else."""
+    def _take_short(self, data: bytes, at: int) -> int:
+        """Take whole messages of `data` from `at` on; returns where anything else begins."""
         sink = self._sink
-        at = 0
         end = len(data)
         while end - at > 5 and not sink.full:
             first = data[at]
@@ -143,13 +146,13 @@ class FrameReader:
                     INVALID_DATA, "a text message is not UTF-8", "RFC 6455 §8.1"
                 ) from None
             sink.on_text(text)
-        return data[at:] if at else data
+        return at
 
-    def _take_unusual(self, data: bytes) -> bytes:
+    def _take_unusual(self, data: bytes, at: int) -> int:
         unusual = self._unusual
         if unusual is None:
             unusual = self._unusual = UnusualFrames(self._limit, self._deflate)
-        rest = unusual.feed(data, self._sink)
+        at = unusual.feed(data, at, self._sink)
         if unusual.at_rest:
             self._unusual = None
-        return rest
+        return at

@@ -56,19 +56,22 @@ class UnusualFrames:
         """Whether nothing has begun that is not complete."""
         return not self._head and self._decoder.header is None and self._messages.opcode is None
 
-    def feed(self, data: bytes, sink: Sink) -> bytes:
-        """Take one frame, or what has come of it; returns what is behind. Raises `WebSocketFailedError`."""
+    def feed(self, data: bytes, at: int, sink: Sink) -> int:
+        """Take one frame of `data`, or what has come of it, from `at` on; returns where it ends.
+
+        Raises `WebSocketFailedError`.
+        """
         try:
             if self._decoder.header is None:
-                data = self._feed_head(data)
+                at = self._feed_head(data, at)
                 if self._head:
-                    return b""
+                    return at
                 frame = self._decoder.process_buffer()
                 if frame is not None:  # an empty one is complete
                     self._take(frame, sink)
-                    return data
+                    return at
                 self._check_size()
-            return self._feed_payload(data, sink)
+            return self._feed_payload(data, at, sink)
         except ParseFailed as error:
             raise self._failed(error) from None
 
@@ -83,31 +86,31 @@ class UnusualFrames:
             reason, section = "invalid compressed data", "RFC 7692 §7.2.2"
         return WebSocketFailedError(int(error.code), reason, section)
 
-    def _feed_head(self, data: bytes) -> bytes:
-        """Give the decoder a frame's head as soon as it is complete; returns what is behind it."""
+    def _feed_head(self, data: bytes, at: int) -> int:
+        """Give the decoder a frame's head as soon as it is complete; returns where it ends."""
         before = len(self._head)
-        head = self._head + data[:14]
+        head = self._head + data[at : at + 14]
         size = 2
         if len(head) > 1:
             length = head[1] & 127
             size = (6 if head[1] & 128 else 2) + (8 if length == 127 else 2 if length == 126 else 0)
         if len(head) < size:
             self._head = head
-            return b""
+            return len(data)
         self._head = b""
         self._decoder.receive_bytes(head[:size])
-        return data[size - before :]
+        return at + size - before
 
-    def _feed_payload(self, data: bytes, sink: Sink) -> bytes:
+    def _feed_payload(self, data: bytes, at: int, sink: Sink) -> int:
         decoder = self._decoder
         if decoder.header is not None:
             left = decoder.header.payload_len - decoder.payload_consumed - len(decoder.buffer)
-            decoder.receive_bytes(data[:left])
-            data = data[left:]
+            decoder.receive_bytes(data[at : at + left])
+            at = min(at + left, len(data))
             frame = decoder.process_buffer()
             if frame is not None:
                 self._take(frame, sink)
-        return data
+        return at
 
     def _check_size(self) -> None:
         """Refuse a frame that makes its message too big, by its head; compressed ones tell later."""

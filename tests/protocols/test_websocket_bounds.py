@@ -17,6 +17,7 @@ from aserve.protocols.errors import ClientDisconnectedError
 from aserve.protocols.options import WebSocketOptions
 from aserve.protocols.websocket import frames, unusual
 from aserve.protocols.websocket.deflate import Deflate
+from aserve.protocols.websocket.frames import FrameReader
 from tests.support.inprocess import Application, Receive, Scope, Send, serving
 from tests.support.loops import every_loop
 from tests.support.websocket import (
@@ -223,16 +224,16 @@ async def test_reading_pauses(short: bool) -> None:
     async with serving(app, short=short, websocket=options) as served, served.websocket() as client:
         await client.open()
         client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 16)
-        sent = await client.send_until_blocked(message * 2000, quiet=0.2)
+        sent = await client.send_until_blocked(message * 1000, quiet=0.2)
         assert sent < len(message) * 2000
         [exchange] = served.group.running
         assert len(exchange.queue) == 4  # type: ignore[attr-defined]
         app.go.set()
-        await client.send((message * 2000)[sent:])
+        await client.send((message * 1000)[sent:])
         await client.send(closing(1000))
         assert await client.read_end() == (1000, "")
         await served.left(0)
-    assert app.taken == [10_000] * 2000
+    assert app.taken == [10_000] * 1000
 
 
 async def test_reading_pauses_for_large_messages() -> None:
@@ -299,7 +300,7 @@ async def test_pongs_are_bounded() -> None:
     """Who sends pings and reads no pongs gets the latest one, in the end (RFC 6455 section 5.5.3)."""
     async with serving(echo) as served, served.websocket(receive_buffer=SMALL) as client:
         await client.open()
-        pings = frame(PING, b"x" * 125, mask=bytes(4)) * 100_000
+        pings = frame(PING, b"x" * 125, mask=bytes(4)) * 45_000
         await asyncio.wait_for(client.send(pings + frame(PING, b"last")), 15)
         [connection] = served.group.connections
         async with asyncio.timeout(5):
@@ -370,6 +371,31 @@ async def test_small_frames_leave_time_to_others() -> None:
         await client.send(closing(1000))
         answers = b"\x81\x01a" * 1_000 + b"\x8a\x00" * 1_000 + b"\x88\x02\x03\xe8"
         assert sorted(await client.read_until_closed()) == sorted(answers)
+
+
+@pytest.mark.parametrize("many", [frame(PING), frame(CONTINUATION, final=False)], ids=["pings", "fragments"])
+def test_small_frames_are_taken_a_few_at_a_time(many: bytes) -> None:
+    """Tens of thousands of them are in one read."""
+
+    class Sink:
+        full = False
+        pings = 0
+
+        def on_ping(self, _payload: bytes) -> None:
+            self.pings += 1
+
+    sink: Any = Sink()
+    reader = FrameReader(sink, limit=0, deflate=None)
+    data = frame(TEXT, final=False) + many * 40_000
+    reader.feed(data)
+    rounds, before = 1, len(data)
+    while reader.waiting:
+        assert before - len(reader.waiting) <= 1000 * len(many)
+        before = len(reader.waiting)
+        reader.feed(b"")
+        rounds += 1
+    assert rounds > 40
+    assert sink.pings == (40_000 if many[0] == 0x80 | PING else 0)
 
 
 # -- writes -----------------------------------------------------------------------------------
