@@ -125,8 +125,10 @@ class ThreadPool(BatchingRunner):
             self._oldest = self._work[-1]
         except IndexError:
             return
+        # Before one is woken: it may take the first piece right away, and be blocked by it.
+        several = len(self._work) > 1
         self._release(1)
-        if len(self._work) > 1 and not self._waiting:
+        if several and not self._waiting:
             self._waiting = True
             self._looked = (self._loop.time(), time.process_time())
             self._loop.call_later(PATIENCE, self._reinforce, 1)
@@ -170,6 +172,8 @@ class ThreadPool(BatchingRunner):
         self._returns[threading.get_ident()] = calls, gate
         while not self._closing or self._work or calls:
             if calls:
+                if self._work:
+                    self._release(1)  # this thread may have been woken for that, and a call may block
                 calls.popleft()()
                 continue
             try:

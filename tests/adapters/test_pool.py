@@ -6,6 +6,7 @@ import asyncio
 import contextvars
 import sys
 import threading
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
@@ -84,6 +85,51 @@ async def test_waking_and_parking_do_not_lose_each_other() -> None:
         for _ in range(5000):
             submit(pool, lambda: pool.post(finished.put_nowait, None))
             await asyncio.wait_for(finished.get(), 10)
+
+
+class Prompt(ThreadPool):
+    """Whoever is woken is at work before the loop goes on."""
+
+    def _release(self, number: int) -> None:
+        before = len(self._work)
+        super()._release(number)
+        while before and len(self._work) == before:
+            time.sleep(0.001)
+
+
+async def test_who_is_woken_for_two_pieces_may_be_blocked_by_the_first(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sys.modules[__name__], "ThreadPool", Prompt)
+    second = threading.Event()
+    finished: asyncio.Queue[bool] = asyncio.Queue()
+    async with running(2) as pool:
+        while len(pool._idle) < 2:
+            await asyncio.sleep(0.001)
+        submit(pool, lambda: pool.post(finished.put_nowait, second.wait(10)))
+        submit(pool, second.set)
+        assert await asyncio.wait_for(finished.get(), 20)
+
+
+async def test_a_call_that_returns_does_not_hold_up_a_request() -> None:
+    """The thread that it returns to has just been woken for that request."""
+    places: asyncio.Queue[int] = asyncio.Queue()
+    second = threading.Event()
+    finished: asyncio.Queue[bool] = asyncio.Queue()
+    async with running(2) as pool:
+        for _ in range(100):
+            second.clear()
+            submit(pool, lambda: pool.post(places.put_nowait, pool.here()))
+            place = await asyncio.wait_for(places.get(), 10)
+            while len(pool._idle) < 2:
+                await asyncio.sleep(0.001)
+            _, gate = pool._returns[place]
+            pool._idle.remove(gate)
+            pool._idle.append(gate)  # the next one to be woken, in the loop's next turn
+            submit(pool, second.set)
+            blocking = lambda: pool.post(finished.put_nowait, second.wait(10))  # noqa: E731
+            asyncio.get_running_loop().call_soon(pool.return_to, place, blocking)
+            assert await asyncio.wait_for(finished.get(), 20)
 
 
 async def test_context_variables_do_not_leak() -> None:
