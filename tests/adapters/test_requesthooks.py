@@ -47,7 +47,7 @@ async def test_they_are_called_as_the_application_is(worker_class: str, tmp_path
     hooks = RequestHooks(before, after)
     adapter = make_adapter(app, "wsgi", loop=loop, runner=runner, hooks=hooks)
     await adapter.startup()
-    group = ConnectionGroup(adapter.exchange_factory, loop=loop)  # type: ignore[arg-type]
+    group = ConnectionGroup(adapter.exchange_factory, loop=loop)
     group.start()
     server = await loop.create_server(group.connection, "127.0.0.1", 0)
     try:
