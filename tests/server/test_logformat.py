@@ -36,6 +36,7 @@ class Finished:
     status: int = 200
     response_headers: list[tuple[bytes, bytes]] = field(default_factory=list)
     body_sent: int = 1234
+    close_code: int = 0
     started: float = 100.0
     connection: Connection = field(default_factory=Connection)
     origin: Origin | None = None
@@ -57,6 +58,10 @@ def _utc(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     yield
     monkeypatch.undo()
     time.tzset()
+
+
+def test_close_code_of_a_websocket() -> None:
+    assert line("%(s)s %(w)s", Finished(status=101, close_code=4000)) == "101 4000"
 
 
 @pytest.mark.usefixtures("_utc")
@@ -87,6 +92,7 @@ def test_named_formats() -> None:
         ("M", "1250"),
         ("D", "1250000"),
         ("L", "1.250000"),
+        ("w", "-"),
         ("{x-none}i", "-"),
         ("{x-none}o", "-"),
         ("{no_such_variable}e", "-"),
