@@ -19,6 +19,13 @@ from tests.support.site import Site
 FORMAT = '%(h)s %(m)s %(U)s %(q)s %(H)s %(s)s %(b)s "%({x-test}i)s" "%({x-answer}o)s"'
 
 
+@pytest.fixture(params=FLAVOURS, ids=str)
+def flavour(request: pytest.FixtureRequest) -> Flavour:
+    """Each loop once: it is not for greenlets."""
+    chosen: Flavour = request.param
+    return chosen
+
+
 @pytest.fixture
 async def site(request: pytest.FixtureRequest, pool: ServerPool, flavour: Flavour) -> AsyncIterator[Site]:
     """The application with an access log, on each loop; told from the object on the second one."""
