@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import subprocess
@@ -141,7 +142,8 @@ class ServerProcess:
         """
         try:
             if self.running and signum:
-                self.signal(signum)
+                with contextlib.suppress(ProcessLookupError):  # it has just ended: see below how
+                    self.signal(signum)
             found = self.wait(timeout)
             if found != status:
                 self._fail(f"ended with status {found}, not {status}")
