@@ -34,6 +34,7 @@ _PLAIN: Final = (str, bytes, int, float, list, tuple, dict, set, type(None))
 
 _NOT_IN_A_FILE: Final = "config"
 _CLOSE: Final = 0.8
+_TLS: Final = ("certfile", "keyfile", "ssl_context")
 
 
 class ConfigFileError(UsageError):
@@ -180,7 +181,16 @@ class _Reader:
         self._lines: dict[str, int] | None = None
 
     def values(self) -> Iterator[Value]:
-        """Yield the settings. None leaves one as it is without the file."""
+        """Yield the settings. None leaves one as it is without the file.
+
+        Raises ConfigFileError where serving without one would tell everybody what was meant to be secret.
+        """
+        for name in _TLS:
+            if self._variables.get(name):
+                place = self._place(name)
+                raise ConfigFileError(
+                    f"{place}: {name}: there is no TLS yet: leave it to a proxy, and this out"
+                )
         for name, value in self._variables.items():
             option = self._options.get(name)
             if option is None or value is None or name == _NOT_IN_A_FILE or isinstance(value, ModuleType):
