@@ -17,8 +17,9 @@ if TYPE_CHECKING:
     from aserve.adapters.requestqueue import RequestQueue
     from aserve.adapters.runner import Runner, RunnerOptions
     from aserve.protocols.exchange import Exchange
-    from aserve.protocols.group import ExchangeFactory, Group
+    from aserve.protocols.group import ExchangeFactory
     from aserve.protocols.options import ConnectionOptions
+    from aserve.protocols.serving import Group
 
 RUNNERS: Final = {
     "wsgi": "pool.ThreadPool",

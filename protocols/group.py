@@ -8,7 +8,7 @@ import logging
 import random
 import select
 import socket
-from collections.abc import Callable, Coroutine, Sized
+from collections.abc import Callable, Coroutine
 from functools import partial
 from math import inf
 from select import POLLERR, POLLHUP, poll  # by name: see threads.py
@@ -58,51 +58,6 @@ class Holder(Protocol):
 
     def flush(self) -> None:
         """Send what is held, if that has not happened yet."""
-
-
-class Group(Protocol):
-    """Serves the connections of one event loop: what a worker needs to know of whoever does that.
-
-    connections: those that are open. requests: responses completed. draining: each connection ends
-    with its current request. parser: who reads HTTP, as the log names it. on_closed: called when a
-    connection is gone. on_stuck: called with an exchange whose application does not end, long after
-    its time was over.
-    """
-
-    requests: int
-    draining: bool
-    on_closed: Callable[[], None] | None
-    on_stuck: Callable[[Exchange], None] | None
-
-    @property
-    def connections(self) -> Sized: ...
-
-    @property
-    def parser(self) -> str: ...
-
-    def start(self) -> None:
-        """Begin to look after the connections' times."""
-
-    def stop(self) -> None:
-        """Cease to."""
-
-    def take(self, sock: socket.socket) -> Coroutine[Any, Any, object]:
-        """Serve a newly accepted connection, which is open when the coroutine has ended."""
-
-    def drain(self, graceful: float = 0.0) -> None:
-        """Every connection ends after its current request; idle ones when they are due.
-
-        WebSockets are closed one after the other, in a part of the `graceful` seconds that there are.
-        """
-
-    def close_idle(self) -> None:
-        """Close idle connections, now and later, when what is already on its way can have been read."""
-
-    def abort(self) -> None:
-        """Close all connections, and end what is at work."""
-
-    async def wait_closed(self) -> None:
-        """Return when no connection is left and no application is at work (after `drain`)."""
 
 
 class ConnectionGroup:

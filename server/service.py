@@ -22,9 +22,9 @@ from aserve.messages import Channel, Draining, Failed, Ready, Tired
 from aserve.options import Settings
 from aserve.processes import LEAVING_TIME, limit_leaving
 from aserve.protocols.exchange import Exchange
-from aserve.protocols.group import Group
 from aserve.protocols.options import ConnectionOptions, WebSocketOptions
 from aserve.protocols.policy import PROXY_FIELDS
+from aserve.protocols.serving import Group
 from aserve.protocols.trust import Trust
 from aserve.sharedpage import Slot
 
