@@ -26,6 +26,7 @@ def error_log() -> Iterator[io.StringIO]:
     before = [(each, each.handlers[:], each.propagate, each.level) for each in loggers]
     for logger in loggers:
         logger.handlers.clear()
+        logger.disabled = False  # as other tests' dictConfig() leaves what was there before
     ours.addHandler(logging.StreamHandler(stream))
     ours.propagate = False
     ours.setLevel("INFO")
