@@ -3,7 +3,7 @@
 The command line, the `ASERVE_*` environment variables, what configuration files can say, `--help` and
 docs/settings.md are made from it. To add an option, add a field; what has to do with clients and proxies
 is in limits.py, with WebSockets in websockets.py, with the processes' surroundings in processoptions.py,
-with development in reloadoptions.py.
+with development in reloadoptions.py, with logs in logoptions.py, with TLS in tlsoptions.py.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from aserve.adapters import RUNNERS
 from aserve.binds import Bind
 from aserve.declaration import Option, option
 from aserve.hooks import NO_HOOKS, Hooks
-from aserve.processoptions import ProcessSettings
+from aserve.tlsoptions import TLSSettings
 
 SECTIONS: Final = (
     *("Application", "Sockets", "Workers", "Recycling", "Timeouts", "Slow clients", "Limits"),
-    *("WebSockets", "Headers", "Proxies", "Logging", "Process", "Development", "Start"),
+    *("WebSockets", "Headers", "Proxies", "TLS", "Logging", "Process", "Development", "Start"),
 )
 """The order in which help and reference have them."""
 
@@ -43,7 +43,7 @@ def default_threads() -> int:
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Settings(ProcessSettings):
+class Settings(TLSSettings):
     """The resolved settings of a server. See docs/settings.md, or the declarations below."""
 
     app: str = option(
@@ -304,45 +304,6 @@ class Settings(ProcessSettings):
         default=60.0,
         default_text="60",
         help="How long a worker may take until it is ready; 0: for ever.",
-    )
-    log_level: Literal["debug", "info", "warning", "error", "critical"] = option(
-        "--log-level",
-        section="Logging",
-        metavar="debug|info|warning|error|critical",
-        parse=validators.choice("debug", "info", "warning", "error", "critical"),
-        default="info",
-        gunicorn="loglevel",
-        help="How much the server says of itself.",
-    )
-    error_logfile: str = option(
-        "--error-logfile",
-        "--log-file",
-        section="Logging",
-        metavar="FILE",
-        parse=validators.text,
-        default="-",
-        gunicorn="errorlog",
-        help="Where it says so; - is standard error.",
-    )
-    access_logfile: str | None = option(
-        "--access-logfile",
-        section="Logging",
-        metavar="FILE",
-        parse=validators.text,
-        default_text="none: no access log",
-        gunicorn="accesslog",
-        elsewhere=("--access-log",),
-        help="Where to write a line per request; - is standard output.",
-    )
-    access_log_format: str = option(
-        "--access-logformat",
-        "--access-log-format",
-        section="Logging",
-        metavar="FORMAT",
-        parse=validators.access_log_format,
-        default="combined",
-        elsewhere=("--access-log-fmt",),
-        help="That line's format: common, combined, or gunicorn's atoms such as '%(h)s %(r)s %(s)s'.",
     )
     config: str | None = option(
         "-c",
