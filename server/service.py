@@ -8,28 +8,25 @@ import logging
 import math
 import time
 from collections.abc import Collection
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import anyio
 
-from aserve import logs, recycling, titles
+from aserve import recycling
 from aserve.adapters import Adapter
 from aserve.adapters.lifespan import LifespanError
 from aserve.errors import EXIT_BOOT, BootError, application_traceback
 from aserve.listeners import Listeners
 from aserve.loops import LoopName
-from aserve.messages import Channel, Draining, Failed, Ready, Tired
+from aserve.messages import Draining, Failed, Ready, Tired
 from aserve.options import Settings
-from aserve.processes import LEAVING_TIME, limit_leaving
+from aserve.overseer import AccessLog, Overseer
+from aserve.processes import LEAVING_TIME
 from aserve.protocols.exchange import Exchange
 from aserve.protocols.options import ConnectionOptions, WebSocketOptions
 from aserve.protocols.policy import PROXY_FIELDS
 from aserve.protocols.serving import Group
 from aserve.protocols.trust import Trust
-from aserve.sharedpage import Slot
-
-if TYPE_CHECKING:
-    from aserve.accesslog import AccessLog
 
 DEFAULT_HEAD: Final = 65536
 """Bytes that a request's head may have, unless a longer line or field is asked for."""
@@ -58,8 +55,8 @@ class Ending(enum.IntEnum):
 class Service:
     """One application in service; made and used on the running event loop.
 
-    Arguments: `name` is the worker's in the log; `listeners` are opened when the application has
-    started; `channel` and `slot` are where the supervisor learns how it goes.
+    Arguments: `name` is its own in the log; `listeners` are opened when the application has
+    started; `overseer` learns how it goes.
     """
 
     def __init__(
@@ -68,8 +65,7 @@ class Service:
         adapter: Adapter,
         *,
         listeners: Listeners,
-        channel: Channel,
-        slot: Slot,
+        overseer: Overseer,
         name: str,
         loop_name: LoopName,
     ) -> None:
@@ -77,8 +73,7 @@ class Service:
         self._settings = settings
         self._adapter = adapter
         self._listeners = listeners
-        self._channel = channel
-        self._slot = slot
+        self._overseer = overseer
         self._name = name
         self._loop_name = loop_name
         self._told = anyio.Event()
@@ -111,7 +106,7 @@ class Service:
         if self._group is not None and self._group.draining:
             self._hurry(self._group)
         if self._leaving and self.ending is Ending.AT_ONCE:
-            self._expect_end(0)
+            self._overseer.expect_end(0, LEAVING_TIME)
 
     def retire(self, abandoned: Collection[int]) -> None:
         """End because there is a successor, who does not take over the sockets numbered in `abandoned`."""
@@ -120,7 +115,7 @@ class Service:
 
     def reopen_logs(self, *, only_moved: bool = False) -> None:
         """Go on in the log files that have the names now; with `only_moved`, if these are others."""
-        logs.reopen(only_moved=only_moved)
+        self._overseer.reopen_logs(only_moved=only_moved)
         if self._access_log is not None and not only_moved:
             self._access_log.reopen()
 
@@ -134,24 +129,20 @@ class Service:
             if not self._booting.cancelled_caught:
                 await self._serve()
                 self._leaving = True
-                self._expect_end(0, self._time_left())
+                self._overseer.expect_end(0, self._time_left())
                 await self._adapter.shutdown()
         except (BootError, LifespanError) as error:
             status = EXIT_BOOT
-            self._expect_end(status)  # first: the supervisor looks at the beat as soon as it knows
-            self._channel.send(_failure(error))
-        self._expect_end(status)
+            # First: the supervisor looks at the beat as soon as it knows.
+            self._overseer.expect_end(status, LEAVING_TIME)
+            self._overseer.tell(_failure(error))
+        self._overseer.expect_end(status, LEAVING_TIME)
         return status
 
     async def _serve(self) -> None:
         settings = self._settings
         loop = asyncio.get_running_loop()
-        access_log = None
-        if settings.access_logfile is not None:
-            from aserve.accesslog import AccessLog  # imported, and paid for, only where it is wanted
-
-            access_log = AccessLog(settings.access_logfile, settings.access_log_format, loop)
-            self._access_log = access_log
+        self._access_log = access_log = self._overseer.access_log(loop)
         self.reopen_logs(only_moved=True)  # signals of the time before were not heard
         self._group = group = self._adapter.group(
             loop, connection_options(settings), access_log.log if access_log else None
@@ -161,8 +152,8 @@ class Service:
         group.on_stuck = self._stuck
         self._listeners.open(group.take, group.connections)
         self._show_life()  # a start-up that blocks the loop may have lasted longer than the timeout
-        self._channel.send(Ready(self._adapter.describe(), self._loop_name, group.parser))
-        self._show("ready")
+        self._overseer.tell(Ready(self._adapter.describe(), self._loop_name, group.parser))
+        self._overseer.show_state("ready")
         await self._told.wait()
         await self._drain(group)
         group.stop()
@@ -175,8 +166,8 @@ class Service:
         self._patience.deadline = anyio.current_time() + graceful
         # At a stop nobody else takes what waits to be accepted; a successor does.
         await self._listeners.close(empty=self._abandoned if self.ending is Ending.RETIRE else None)
-        self._channel.send(Draining())
-        self._show("draining")
+        self._overseer.tell(Draining())
+        self._overseer.show_state("draining")
         group.drain(graceful)
         self._hurry(group)
         with self._patience:
@@ -191,10 +182,7 @@ class Service:
 
     def _stuck(self, exchange: Exchange) -> None:
         """What was cancelled does not end: the worker can only get rid of it by its own end."""
-        self._channel.send(Tired(f"still at work long after the request timeout: {exchange.line()}"))
-
-    def _show(self, state: str) -> None:
-        titles.show(self._settings, self._name.partition(" ")[0].replace("=", " "), state)
+        self._overseer.tell(Tired(f"still at work long after the request timeout: {exchange.line()}"))
 
     def _hurry(self, group: Group) -> None:
         # With --reload, who has just saved a file must not be answered by the code before it, on a
@@ -210,12 +198,6 @@ class Service:
             return LEAVING_TIME
         return max(LEAVING_TIME, self._patience.deadline - anyio.current_time())
 
-    def _expect_end(self, status: int, seconds: float = LEAVING_TIME) -> None:
-        """From here on everything has an end, even if there is no supervisor any more."""
-        limit_leaving(status, seconds)
-        # Nothing beats while the loop is closed and threads end.
-        self._slot.beat = time.monotonic() + seconds
-
     # -- heartbeat ----------------------------------------------------------------------------
 
     async def _beat(self) -> None:
@@ -225,23 +207,15 @@ class Service:
         while True:
             self._show_life()
             if self._group is not None and self._group.requests >= self._most_requests:
-                self._channel.send(Tired(f"{self._group.requests} requests (--max-requests)"))
+                self._overseer.tell(Tired(f"{self._group.requests} requests (--max-requests)"))
                 self._most_requests = math.inf
             await anyio.sleep(interval)
 
     def _show_life(self) -> None:
         # A request that keeps all others waiting shows no life, even if the loop itself has its turns.
-        now = min(time.monotonic(), self._adapter.held_since)
-        # Not over a promise, which lies in the future
-        self._slot.beat = max(self._slot.beat, now)
-        queue = self._adapter.queue
-        if queue is not None:
-            self._slot.queued = len(queue)
-            self._slot.queue_begun = queue.begun
-            self._slot.queue_wait = round(1e6 * queue.waited)
-            self._slot.queue_declined = queue.declined
-        if self._group is not None:
-            self._slot.requests = self._group.requests
+        self._overseer.show_life(min(time.monotonic(), self._adapter.held_since))
+        answered = self._group.requests if self._group is not None else None
+        self._overseer.show_work(answered, self._adapter.queue)
 
 
 def connection_options(settings: Settings) -> ConnectionOptions:

@@ -26,6 +26,7 @@ from aserve.hooks import HookError
 from aserve.listeners import Listeners
 from aserve.messages import Channel, Failed, Retire
 from aserve.options import Settings
+from aserve.overseer import Supervision
 from aserve.processes import finish, free_forks
 from aserve.service import Ending, Service
 from aserve.sharedpage import Slot
@@ -155,8 +156,7 @@ class Worker:
             self._settings,
             adapter,
             listeners=self._listeners,
-            channel=self._channel,
-            slot=assignment.slot,
+            overseer=Supervision(self._settings, self._channel, assignment.slot, str(assignment)),
             name=str(assignment),
             loop_name=loop_name,
         )

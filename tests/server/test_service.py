@@ -10,6 +10,7 @@ from typing import Any
 from aserve.adapters.requestqueue import RequestQueue
 from aserve.adapters.shedding import Shedding
 from aserve.options import Settings
+from aserve.overseer import Supervision
 from aserve.service import Service
 from aserve.sharedpage import SharedPage, Slot
 
@@ -24,12 +25,12 @@ class Shown:
 
 async def show(adapter: Any, slot: Slot) -> None:
     nothing: Any = None
+    settings = Settings(app="main:app")
     service = Service(
-        Settings(app="main:app"),
+        settings,
         adapter,
         listeners=nothing,
-        channel=nothing,
-        slot=slot,
+        overseer=Supervision(settings, nothing, slot, "worker=0"),
         name="worker=0",
         loop_name="asyncio",
     )
