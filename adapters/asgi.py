@@ -20,12 +20,12 @@ from aserve.protocols.exchange import Exchange
 from aserve.protocols.extended import ExtendedExchange
 from aserve.protocols.group import ExchangeFactory
 from aserve.protocols.http1 import Http1Connection
-from aserve.protocols.policy import Framing
 from aserve.protocols.states import Response
 from aserve.protocols.target import PERCENT, split_target
 
 if TYPE_CHECKING:
     from aserve.adapters.requesthooks import RequestHooks
+    from aserve.protocols.requesthead import RequestHead
 
 logger: Final = logging.getLogger("aserve")
 
@@ -76,23 +76,19 @@ class ASGIExchange(ExtendedExchange):
     def begin(self) -> None:
         connection = self.connection
         adapter = self.adapter
-        scope = (connection.template or adapter.template(connection)).copy()
-        target = self.target
-        if target[:1] == b"/":
-            path, _, query = target.partition(b"?")
+        request = self.request
+        scope = request.prepared
+        if scope:
+            scope = scope.copy()
         else:
-            path, query = split_target(target)
-        if adapter.root_path:
-            path = adapter.below_root(path)
-        scope["method"] = self.method
-        scope["raw_path"] = path
-        scope["query_string"] = query
-        scope["path"] = (unquote_to_bytes(path) if PERCENT in path else path).decode(errors="replace")
-        scope["headers"] = self.headers
+            scope = adapter.scope(connection, request)
+            if request.prepared is not None:
+                request.prepared = scope.copy()
+        scope["headers"] = request.headers.copy()
         if self.plain:
             scope["extensions"] = _EXTENSIONS.copy()
         else:
-            scope["http_version"] = self.http_version
+            scope["http_version"] = request.version
             scope["extensions"] = extensions.announced(self)
             if self.origin is not None:
                 origins.fill_scope(scope, self, self.origin)
@@ -233,19 +229,11 @@ class ASGIAdapter(ExchangeAdapter):
         self._hooks = hooks
         self._websocket_class: ExchangeFactory | None = None
 
-    def websocket_factory(
-        self,
-        connection: Http1Connection,
-        method: str,
-        target: bytes,
-        version: str,
-        headers: list[tuple[bytes, bytes]],
-        framing: Framing | None,
-    ) -> Exchange:
+    def websocket_factory(self, connection: Http1Connection, request: RequestHead) -> Exchange:
         """The exchange of a request that begins a WebSocket; raises `RequestRefusedError`."""
         if self._websocket_class is None:
             self._websocket_class = self.websocket_class()
-        return self._websocket_class(connection, method, target, version, headers, framing)
+        return self._websocket_class(connection, request)
 
     def websocket_class(self) -> ExchangeFactory:
         """The class of such exchanges, imported only where there are any."""
@@ -288,6 +276,22 @@ class ASGIAdapter(ExchangeAdapter):
         if path == root or path.startswith(root + b"/"):
             return path
         return root + path
+
+    def scope(self, connection: Http1Connection, request: RequestHead) -> dict[str, Any]:
+        """What a scope says of the connection, and of a request's first line."""
+        scope = (connection.template or self.template(connection)).copy()
+        target = request.target
+        if target[:1] == b"/":
+            path, _, query = target.partition(b"?")
+        else:
+            path, query = split_target(target)
+        if self.root_path:
+            path = self.below_root(path)
+        scope["method"] = request.method
+        scope["raw_path"] = path
+        scope["query_string"] = query
+        scope["path"] = (unquote_to_bytes(path) if PERCENT in path else path).decode(errors="replace")
+        return scope
 
     def template(self, connection: Http1Connection) -> dict[str, Any]:
         """The part of the scope that all requests of a connection have in common."""

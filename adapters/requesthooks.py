@@ -141,31 +141,31 @@ class _WSGIExchange(WSGIExchange):
     """
 
     hooks: RequestHooks
-    request: HookRequest | None
+    told: HookRequest | None
     request_environ: dict[str, Any]
 
     def begin(self) -> None:
-        self.request = None
+        self.told = None
         super().begin()
 
     def app(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-        self.request = HookRequest(self)
+        self.told = HookRequest(self)
         self.request_environ = environ
-        if not self.hooks.call_before(self, self.request):
+        if not self.hooks.call_before(self, self.told):
             raise _StoppedError
         return super().app(environ, start_response)
 
     def call_after(self) -> None:
         """Call the second hook, if the first one was called."""
-        if self.request is not None:
-            self.hooks.call_after(self, self.request, self.request_environ)
+        if self.told is not None:
+            self.hooks.call_after(self, self.told, self.request_environ)
 
 
 class _InlineExchange(_WSGIExchange, InlineExchange):
     """Calls the hooks on the loop, as it does the application."""
 
     def leave(self) -> None:
-        if self.request is not None:
+        if self.told is not None:
             self.run(self.call_after)
         super().leave()
 
@@ -175,7 +175,7 @@ class _WaitingExchange(_WSGIExchange, WaitingExchange):
 
     def handle(self) -> None:
         super().handle()
-        if self.request is not None and self.file is None:
+        if self.told is not None and self.file is None:
             self._end()
 
     def _close_file(self) -> None:
@@ -184,7 +184,7 @@ class _WaitingExchange(_WSGIExchange, WaitingExchange):
         self.file.context.run(self._end)
 
     def leave(self) -> None:
-        if self.request is None:
+        if self.told is None:
             super().leave()  # the application was not called
 
     def _end(self) -> None:

@@ -17,6 +17,7 @@ from aserve.protocols.websocket.handshake import Handshake
 
 if TYPE_CHECKING:
     from aserve.protocols.http1 import Http1Connection
+    from aserve.protocols.requesthead import RequestHead
 
 logger: Final = logging.getLogger("aserve")
 
@@ -42,17 +43,11 @@ class ASGIWebSocket(ASGIExchange):
 
     connection_class: type[WebSocketConnection] = WebSocketConnection
 
-    def __init__(
-        self,
-        connection: Http1Connection,
-        method: str,
-        target: bytes,
-        version: str,
-        headers: list[tuple[bytes, bytes]],
-        framing: Framing | None,
-    ) -> None:
-        super().__init__(connection, method, target, version, headers, framing)
-        self.handshake: Handshake | None = Handshake.read(method, headers, framing or Framing())
+    def __init__(self, connection: Http1Connection, request: RequestHead) -> None:
+        super().__init__(connection, request)
+        self.handshake: Handshake | None = Handshake.read(
+            request.method, request.headers, request.framing or Framing()
+        )
         self.persistent = False  # behind a handshake that was denied there may be anything
         self.socket: WebSocketConnection | None = None
         self.connecting = True

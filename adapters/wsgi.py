@@ -20,6 +20,7 @@ from aserve.adapters.wsgi_file import FilePart
 from aserve.protocols.clock import REASONS
 from aserve.protocols.errors import ClientDisconnectedError, ResponseError
 from aserve.protocols.extended import ExtendedExchange
+from aserve.protocols.fieldlines import HEADS
 from aserve.protocols.filebody import SMALL
 from aserve.protocols.group import ExchangeFactory
 from aserve.protocols.headers import CACHE_SIZE
@@ -45,6 +46,10 @@ _STATUS: Final = re.compile(r"([0-9]{3})(?: ([\t\x20-\x7e\x80-\xff]*))?")
 
 # "200 OK" -> the code, and the reason phrase if it is not the standard one.
 _STATUSES: Final[dict[str, tuple[int, bytes]]] = {}
+
+
+# Status and headers, as the application gives them -> the arguments of `Exchange.start_known`.
+_RESPONSES: Final[dict[tuple[Any, ...], tuple[int, list[tuple[bytes, bytes]], tuple[bytes, int]]]] = {}
 
 
 class WSGIExchange(ExtendedExchange):
@@ -75,8 +80,15 @@ class WSGIExchange(ExtendedExchange):
         self.started_once = False
         self.room = sys.maxsize
         connection = self.connection
-        environ: dict[str, Any] = (connection.template or self.adapter.template(connection)).copy()
-        environs.fill(environ, self)
+        request = self.request
+        environ = request.prepared
+        if environ:
+            environ = environ.copy()
+        else:
+            environ = (connection.template or self.adapter.template(connection)).copy()
+            environs.fill(environ, self)
+            if request.prepared is not None:
+                request.prepared = environ.copy()
         environ["wsgi.input"] = self.input
         environ["wsgi.early_hints"] = self.early_hints
         if not self.plain and self.length < 0 and self.input.seekable():
@@ -102,6 +114,18 @@ class WSGIExchange(ExtendedExchange):
         elif self.started_once:
             raise ResponseError("start_response was already called")
         self.started_once = True
+        try:
+            known = _RESPONSES.get((status, *headers)) if headers.__class__ is list else None
+        except TypeError:
+            known = None
+        if known is None or self.state is not _WAITING or self.request.method == "CONNECT":
+            self._convert_and_start(status, headers)
+        else:
+            self.start_known(*known)
+        self.room = self.remaining if self.remaining >= 0 else sys.maxsize
+        return self.write_part
+
+    def _convert_and_start(self, status: str, headers: list[tuple[str, str]]) -> None:
         code, reason = _STATUSES.get(status) or _status(status)
         known = _FIELDS.get
         try:
@@ -109,8 +133,11 @@ class WSGIExchange(ExtendedExchange):
         except TypeError:
             fields = _unusual_fields(headers)
         self.start(code, fields, reason)
-        self.room = self.remaining if self.remaining >= 0 else sys.maxsize
-        return self.write_part
+        head = HEADS.get((code, *fields))
+        if head is not None and not reason and headers.__class__ is list:
+            if len(_RESPONSES) >= CACHE_SIZE:
+                _RESPONSES.clear()
+            _RESPONSES[status, *headers] = code, fields, head
 
     def write_part(self, data: bytes) -> None:
         """The `write` that `start_response` returns.

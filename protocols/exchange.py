@@ -8,27 +8,22 @@ waits for the client.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
 
 from aserve.protocols.errors import ClientDisconnectedError, ResponseError
-from aserve.protocols.fieldlines import LENGTHS, LINES, as_tuples, field_line
-from aserve.protocols.incoming import Incoming
-from aserve.protocols.policy import Framing
 from aserve.protocols.response import (
     NO_LENGTH,
     TRAILING,
-    WITHOUT_BODY,
     bodiless_end,
     persistence_field,
-    replace_prefix,
-    valid_status,
 )
+from aserve.protocols.starting import Starting
 from aserve.protocols.states import Persistence, Response
 
 if TYPE_CHECKING:
     from aserve.protocols.forwarded import Origin
     from aserve.protocols.http1 import Http1Connection
+    from aserve.protocols.requesthead import RequestHead
 
 _WAITING = Response.WAITING
 _HELD = Response.HELD
@@ -40,11 +35,6 @@ _DONE = Response.DONE
 _BROKEN = Response.BROKEN
 _CLOSE = Persistence.CLOSE
 
-_NONE: Final[frozenset[bytes]] = frozenset()
-
-# Methods whose responses may have no body, whatever their status (RFC 9110 §9.3.2, §9.3.6).
-_BODILESS_METHODS: Final = frozenset({"HEAD", "CONNECT"})
-
 # The end of a head with the length of a small body.
 _LENGTH_FIELDS: Final = [b"\r\ncontent-length: %d\r\n\r\n" % size for size in range(1024)]
 
@@ -52,10 +42,10 @@ _LENGTH_FIELDS: Final = [b"\r\ncontent-length: %d\r\n\r\n" % size for size in ra
 _COPY_LIMIT = 16 * 1024
 
 
-class Exchange(Incoming):
+class Exchange(Starting):
     """A request of HTTP/1.1 and the response to it.
 
-    method, target (raw bytes), http_version ("1.1"), headers (lower-case names): the request.
+    request: its head; method, target, http_version, headers: what that says.
     plain: nothing in it is special; takes_trailers is there only if it is not plain.
     state, status, response_headers, body_sent (bytes): the response.
     started: the loop's time in seconds when it was begun, 0 before.
@@ -63,48 +53,24 @@ class Exchange(Incoming):
     """
 
     __slots__ = (
-        "bodiless",
         "body_sent",
         "chunked",
-        "closing",
-        "head",
-        "headers",
-        "http_version",
         "length",
-        "method",
         "origin",
         "persistent",
         "plain",
-        "remaining",
-        "replaced",
-        "response_headers",
         "started",
-        "state",
-        "status",
         "takes_trailers",
-        "target",
     )
 
-    response_headers: Iterable[tuple[bytes, bytes]]
-    replaced: frozenset[bytes]
     origin: Origin | None
     close_code = 0
     """Of a WebSocket that is over, 0 for all other exchanges."""
 
-    def __init__(
-        self,
-        connection: Http1Connection,
-        method: str,
-        target: bytes,
-        version: str,
-        headers: list[tuple[bytes, bytes]],
-        framing: Framing | None,
-    ) -> None:
+    def __init__(self, connection: Http1Connection, request: RequestHead) -> None:
+        framing = request.framing
         self.connection = connection
-        self.method = method
-        self.target = target
-        self.http_version = version
-        self.headers = headers
+        self.request = request
         self.state = _WAITING
         self.status = 0
         self.body_sent = 0
@@ -142,48 +108,6 @@ class Exchange(Incoming):
         return ""
 
     # The response
-
-    def start(self, status: int, headers: Iterable[tuple[bytes, bytes]], reason: bytes = b"") -> None:
-        """Take the response's head. It is held until there are body bytes, or `flush`.
-
-        status: 200 to 999. headers: names and values as bytes. reason: the reason phrase if it is
-        not the standard one. Replaces a head that is still held.
-        Raises `ResponseError` for what HTTP does not allow (RFC 9110 §5.1, §5.5), and nothing of
-        the response is kept then; `ClientDisconnectedError`.
-        """
-        if self.state is not _WAITING:
-            if self.state is not _HELD:
-                raise self._misplaced("the response has already been started")
-            self.state = _WAITING
-        clock = self.connection.group.clock
-        self.remaining = NO_LENGTH
-        self.replaced = _NONE
-        self.closing = False
-        parts = [clock.prefixes.get(status) or clock.prefix(valid_status(status))]
-        try:
-            if headers.__class__ is not list:
-                headers = list(headers)  # an iterator would be of use only once
-            for field in headers:
-                line = LINES.get(field)
-                if line is None:
-                    length = LENGTHS.get(field)
-                    if length and status == 200 and self.remaining == NO_LENGTH and self.method != "CONNECT":
-                        line, self.remaining = length
-                    elif (line := field_line(self, field, status)) is None:
-                        continue
-                parts.append(line)
-        except (TypeError, ValueError, AttributeError):
-            self.start(status, as_tuples(headers), reason)  # pairs need not be tuples
-            return
-        if self.replaced or reason:
-            replace_prefix(self, parts, status, reason)
-        self.head = b"".join(parts)
-        self.status = status
-        self.bodiless = status in WITHOUT_BODY or (
-            self.method in _BODILESS_METHODS and (self.method == "HEAD" or status < 300)
-        )
-        self.response_headers = headers
-        self.state = _HELD
 
     def write(self, data: bytes, more: bool = False) -> None:
         """Send body bytes; with more=False they are the last.

@@ -9,7 +9,7 @@ from aserve.protocols.headers import CACHE_SIZE, RESPONSE_NAMES
 from aserve.protocols.response import CONTROLS, explain, special_field
 
 if TYPE_CHECKING:
-    from aserve.protocols.exchange import Exchange
+    from aserve.protocols.starting import Starting
 
 Field = tuple[bytes, bytes]
 
@@ -22,13 +22,23 @@ _OLDER: Final[dict[Field, bytes]] = {}
 LENGTHS: Final[dict[Field, tuple[bytes, int]]] = {}
 """Content-Length, as given -> its line and the number; for a first one in a response that may have it."""
 
+HEADS: Final[dict[tuple[Any, ...], tuple[bytes, int]]] = {}
+"""Status and fields, as given -> their lines and the content-length (or `NO_LENGTH`).
+
+Only of what is all in `LINES` and `LENGTHS`, and so came before. Not for CONNECT, where lengths mean nothing.
+"""
+
+# Heads that are remembered, and the fields that one of them may have.
+_MOST_HEADS: Final = 256
+_MOST_FIELDS: Final = 32
+
 # Bytes of a name and a value that are worth to be remembered.
 _LONGEST: Final = 256
 # Lengths up to this one are remembered.
 _LARGEST: Final = 16 * 1024
 
 
-def field_line(exchange: Exchange, field: Field, status: int) -> bytes | None:
+def field_line(exchange: Starting, field: Field, status: int) -> bytes | None:
     """The line of a field that is not in `LINES`, with CRLF in front; None leaves it out.
 
     Notes in `exchange` what the field means for framing and persistence.
@@ -39,7 +49,7 @@ def field_line(exchange: Exchange, field: Field, status: int) -> bytes | None:
     return _remember(field, known) if known is not None else _checked_line(exchange, field, status)
 
 
-def _checked_line(exchange: Exchange, field: Field, status: int) -> bytes | None:
+def _checked_line(exchange: Starting, field: Field, status: int) -> bytes | None:
     name, value = field
     prefix = RESPONSE_NAMES.get(name)
     if prefix is None:
@@ -67,6 +77,15 @@ def _remember(field: Field, line: bytes) -> bytes:
             LINES.clear()
         LINES[field] = line
     return line
+
+
+def remember_head(status: int, headers: Iterable[Field], head: tuple[bytes, int]) -> None:
+    """Enter a head in `HEADS`."""
+    key = (status, *headers)
+    if len(key) <= 1 + _MOST_FIELDS:
+        if len(HEADS) >= _MOST_HEADS:
+            HEADS.clear()
+        HEADS[key] = head
 
 
 def as_tuples(headers: Iterable[Any]) -> list[Field]:

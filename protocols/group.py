@@ -18,12 +18,12 @@ from aserve.protocols.clock import Clock
 from aserve.protocols.http1 import Http1Connection
 from aserve.protocols.lingering import LINGER_SPAN, LingeringConnection
 from aserve.protocols.options import ConnectionOptions
-from aserve.protocols.policy import Framing
 from aserve.protocols.states import Response
 
 if TYPE_CHECKING:
     from aserve.protocols.exchange import Exchange
     from aserve.protocols.request import Reader, RequestReader
+    from aserve.protocols.requesthead import RequestHead
 
 logger: Final = logging.getLogger("aserve")
 
@@ -42,15 +42,7 @@ _END_OF_INPUT: Final[int] = getattr(select, "POLLRDHUP", 0)  # Linux
 class ExchangeFactory(Protocol):
     """Makes an adapter's exchange for a request."""
 
-    def __call__(
-        self,
-        connection: Http1Connection,
-        method: str,
-        target: bytes,
-        version: str,
-        headers: list[tuple[bytes, bytes]],
-        framing: Framing | None,
-    ) -> Exchange: ...
+    def __call__(self, connection: Http1Connection, request: RequestHead) -> Exchange: ...
 
 
 class Holder(Protocol):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, cast
 
 from aserve.protocols import policy
 from aserve.protocols.errors import RequestRefusedError
-from aserve.protocols.policy import Framing, Refusal
+from aserve.protocols.policy import Refusal
 from aserve.protocols.refusing import RefusingConnection
 from aserve.protocols.response import MAX_UNREAD
 from aserve.protocols.states import Persistence, Reading, Response
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from aserve.protocols.exchange import Exchange
     from aserve.protocols.group import ConnectionGroup
     from aserve.protocols.lingering import LingeringConnection
+    from aserve.protocols.requesthead import RequestHead
 
 _IDLE = Reading.IDLE
 _HEAD = Reading.HEAD
@@ -123,19 +124,13 @@ class Http1Connection(RefusingConnection):
 
     # Called by the reader: the three events
 
-    def on_head(
-        self,
-        method: str,
-        target: bytes,
-        version: str,
-        headers: list[tuple[bytes, bytes]],
-        framing: Framing | None,
-    ) -> None:
+    def on_head(self, request: RequestHead) -> None:
         """A request's head is complete; raises `RequestRefusedError` for a handshake that is none."""
+        framing = request.framing
         make = self.group.exchange_factory
         if framing is not None and framing.websocket:
             make = self.group.websocket_factory or make
-        exchange = make(self, method, target, version, headers, framing)
+        exchange = make(self, request)
         if self.exchange is None and self.queue is None and self.writable:
             self.exchange = exchange
         else:

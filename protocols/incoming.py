@@ -9,16 +9,27 @@ from aserve.protocols.states import Response
 
 if TYPE_CHECKING:
     from aserve.protocols.http1 import Http1Connection
+    from aserve.protocols.requesthead import RequestHead
 
 
 class Incoming:
     """The body of a request, as far as it has come. The connection fills it in.
 
+    request: the head that came before it.
     received: it is complete. chunks, buffered: what of it the application has not taken yet, and
     its size in bytes. disconnected: the client has gone or will send no more.
     """
 
-    __slots__ = ("buffered", "chunks", "connection", "continue_due", "disconnected", "received", "waiters")
+    __slots__ = (
+        "buffered",
+        "chunks",
+        "connection",
+        "continue_due",
+        "disconnected",
+        "received",
+        "request",
+        "waiters",
+    )
 
     connection: Http1Connection
     chunks: list[bytes] | None
@@ -28,12 +39,29 @@ class Incoming:
     continue_due: bool
     waiters: list[asyncio.Future[None]] | None
     state: Response
-    method: str
-    target: bytes
+    request: RequestHead
+
+    @property
+    def method(self) -> str:
+        return self.request.method
+
+    @property
+    def target(self) -> bytes:
+        return self.request.target
+
+    @property
+    def http_version(self) -> str:
+        return self.request.version
+
+    @property
+    def headers(self) -> list[tuple[bytes, bytes]]:
+        """Not to be changed: another request may have them as well."""
+        return self.request.headers
 
     def line(self) -> str:
         """The request as the log names it."""
-        return f"{self.method} {ascii(self.target.decode('latin-1'))[1:-1]}"
+        request = self.request
+        return f"{request.method} {ascii(request.target.decode('latin-1'))[1:-1]}"
 
     # For the adapter to provide
 

@@ -10,6 +10,7 @@ from aserve.protocols import policy
 from aserve.protocols.errors import RequestRefusedError
 from aserve.protocols.head import judge
 from aserve.protocols.request import RequestReader
+from aserve.protocols.requesthead import RequestHead
 from aserve.protocols.target import NUMBER_SIGN
 
 if TYPE_CHECKING:
@@ -58,7 +59,8 @@ class HttptoolsReader(RequestReader):
                 self.headers = []
                 self.host = None
                 self.keep_alive_named = False
-                self.connection.on_head(method, target, "1.1", headers, None)
+                self.taken = request = RequestHead(method, target, "1.1", headers, None)
+                self.connection.on_head(request)
                 return
             self.complete_head(method, "1.1")
         elif head.find(b" HTTP/1.0\r\n") == size:

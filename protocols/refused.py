@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from aserve.protocols.exchange import Exchange
+from aserve.protocols.requesthead import RequestHead
 
 if TYPE_CHECKING:
     from aserve.protocols.http1 import Http1Connection
@@ -34,7 +35,8 @@ def refused_exchange(connection: Http1Connection, refusal: Refusal) -> Exchange:
         method, _, target = line.partition(b" ")
         version = b"-"
     exchange = Exchange(
-        connection, method.decode("latin-1") or "-", target or b"-", version.decode("ascii"), [], None
+        connection,
+        RequestHead(method.decode("latin-1") or "-", target or b"-", version.decode("ascii"), [], None),
     )
     exchange.started = connection.group.loop.time()
     exchange.status = refusal.status

@@ -12,6 +12,7 @@ from aserve.protocols.forwarded import resolve
 from aserve.protocols.head import BAD, END, as_1_1, is_clean, judge, skip_empty_lines
 from aserve.protocols.headers import REQUEST_NAMES, request_name
 from aserve.protocols.policy import Refusal
+from aserve.protocols.requesthead import RequestHead
 from aserve.protocols.states import Reading
 from aserve.protocols.target import NUMBER_SIGN, authority
 
@@ -52,6 +53,8 @@ class RequestReader:
     target, headers, host, special, proxied, keep_alive_named: of the head that is being parsed;
     special has its special headers but for Host and `Connection: keep-alive`, proxied those which a
     trusted proxy has added (then special is not None either).
+    taken: the head that was handed to the connection last. taken_bytes: the bytes that it came as, in one
+    read and with nothing else; None if there is something special in it, or no head at all.
     underscored: there are names with an underscore, which are to be left out (nor is special None then).
     """
 
@@ -71,6 +74,8 @@ class RequestReader:
         "skipped",
         "special",
         "surely_small",
+        "taken",
+        "taken_bytes",
         "target",
         "trusted",
         "underscored",
@@ -87,6 +92,8 @@ class RequestReader:
         self.left = 0
         self.chunks: ChunkedBody | None = None
         self.body_begun = False
+        self.taken: RequestHead
+        self.taken_bytes: bytes | None = None
         self.trusted: bool | None = None
         self.reset()
 
@@ -104,19 +111,24 @@ class RequestReader:
 
     def feed(self, data: bytes) -> None:
         """Take what the client has sent; raises `RequestRefusedError`."""
+        if self.pending or self.left or self.chunks is not None or self.skipped:
+            self._feed_on(data)
+            return
+        if data == self.taken_bytes:
+            # To the byte what came last, which was a plain head: it means the same again.
+            request = self.taken
+            if request.prepared is None:
+                request.prepared = {}
+            self.connection.on_head(request)
+            return
         size = len(data)
-        if (
-            data.find(END) == size - 4
-            and 3 < size <= self.surely_small
-            and not self.pending
-            and not self.left
-            and self.chunks is None
-            and not self.skipped
-        ):
+        if data.find(END) == size - 4 and 3 < size <= self.surely_small:
             try:
                 self.parse(data)  # one whole head, as nearly always
             except RequestRefusedError as refused:
                 self._not_taken(data, refused)
+            else:
+                self.taken_bytes = data if self.taken.framing is None else None
             if self.body_begun:
                 self._body_awaited()
         else:
@@ -216,12 +228,14 @@ class RequestReader:
         self.scanned = len(data)
 
     def _take_head(self, head: bytes) -> None:
+        self.taken_bytes = None
         try:
             self.parse(head)
         except RequestRefusedError as refused:
             self._not_taken(head, refused)
 
     def _not_taken(self, head: bytes, refused: RequestRefusedError) -> None:
+        self.taken_bytes = None
         if not head.startswith(b"\r\n"):
             raise self._refusal(head, judge(head, self.options) or refused.refusal) from None
         self.reset()
@@ -332,7 +346,8 @@ class RequestReader:
         headers = self.headers
         self.reset()
         connection = self.connection
-        connection.on_head(method, target, version, headers, framing)
+        self.taken = request = RequestHead(method, target, version, headers, framing)
+        connection.on_head(request)
         if framing is not None and framing.length:
             self.body_begun = True
             if framing.length > 0:

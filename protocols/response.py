@@ -12,6 +12,7 @@ from aserve.protocols.states import Persistence
 
 if TYPE_CHECKING:
     from aserve.protocols.exchange import Exchange
+    from aserve.protocols.starting import Starting
 
 # Values of `Exchange.remaining` that are no number of bytes: the application has not said how long
 # the body is, and it has said that trailer fields will follow.
@@ -55,7 +56,7 @@ _NOT_IN_TRAILERS: Final = _CONNECTION_FIELDS | {
 _CONTENT_IN_TRAILERS: Final = frozenset({b"content-digest", b"content-md5"})
 
 
-def special_field(exchange: Exchange, name: bytes, value: bytes, status: int) -> bytes | None:
+def special_field(exchange: Starting, name: bytes, value: bytes, status: int) -> bytes | None:
     """The line of a header whose name is not in the cache, with CRLF in front; None leaves it out.
 
     Notes in `exchange` what the header means for framing and persistence. Neither the value's type
@@ -82,7 +83,7 @@ def special_field(exchange: Exchange, name: bytes, value: bytes, status: int) ->
     return None  # the connection's own matter, not the application's (RFC 9110 §7.6.1)
 
 
-def _connection(exchange: Exchange, prefix: bytes, value: bytes) -> bytes | None:
+def _connection(exchange: Starting, prefix: bytes, value: bytes) -> bytes | None:
     """The application's Connection header, less what our own says (RFC 9110 §7.6.1)."""
     options = members(value)
     if not all(map(is_token, options)):
@@ -93,7 +94,7 @@ def _connection(exchange: Exchange, prefix: bytes, value: bytes) -> bytes | None
     return prefix + b", ".join(others) if others else None
 
 
-def _takes_length(exchange: Exchange, value: bytes, status: int) -> bool:
+def _takes_length(exchange: Starting, value: bytes, status: int) -> bool:
     """Take note of the content-length; False if it is not to be sent (RFC 9110 §8.6)."""
     if not value.isdigit() or len(value) > 18:
         raise ResponseError(f"invalid content-length: {value!r}")
@@ -115,7 +116,7 @@ def valid_status(status: object) -> int:
     return status
 
 
-def replace_prefix(exchange: Exchange, parts: list[bytes], status: int, reason: bytes) -> None:
+def replace_prefix(exchange: Starting, parts: list[bytes], status: int, reason: bytes) -> None:
     """Exchange default headers and the reason phrase for the application's own.
 
     parts: the pieces of the head, of which the first is replaced. reason: the reason phrase if it

@@ -494,3 +494,30 @@ async def test_an_unfinished_line_is_not_lost(caplog: pytest.LogCaptureFixture) 
             await client.ask(request(target=f"/{number}"))
         await until(lambda: len(caplog.messages) == 2)
     assert caplog.messages == [f"/{number} has no line end" for number in range(2)]
+
+
+async def test_known_responses_are_what_they_were() -> None:
+    """The same status and headers again: with another reason phrase, replaced, and changed afterwards."""
+    sequence = [b"200 OK", b"200 OK", b"200 Fine", b"200 Fine", b"200 OK", b"404 Not Found"] * 2
+    statuses = iter(sequence)
+    headers = [("X-Test", "1"), ("Content-Length", "3")]
+
+    def app(environ: Environ, start_response: Any) -> list[bytes]:
+        own = list(headers)
+        start_response("500 Oh", own)
+        try:
+            raise ValueError
+        except ValueError:
+            start_response(next(statuses).decode(), own, sys.exc_info())
+        own.append(("X-Late", "1"))
+        return [b"abc"]
+
+    async with serving_wsgi(app) as served, served.client() as client:
+        for status in sequence:
+            response = await client.ask(request("GET", "/"))
+            assert b"%d %b" % (response.status, response.reason) == status
+            assert (response.body, response.header("x-test"), response.header("x-late")) == (
+                b"abc",
+                "1",
+                None,
+            )

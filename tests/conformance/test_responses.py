@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import pytest
 
 from aserve.protocols.errors import ResponseError
@@ -33,8 +35,21 @@ def script(case: Answer) -> Script:
     return run
 
 
+async def answer_to_others(case: Answer, parser: str) -> None:
+    """Have the same answer given to other requests before: what is remembered of it must not show."""
+    async with scripted(parser, script(case)) as host:
+        for _ in range(2):
+            async with host.client() as client:
+                await client.send(request("GET", "/", headers=[("Connection", "close")]))
+                with suppress(ConnectionError):
+                    await client.read_until_closed()
+
+
+@pytest.mark.parametrize("known", [False, True], ids=["new", "known"])
 @pytest.mark.parametrize("case", [*ANSWERS, *MISTAKES], ids=str)
-async def test_answer(case: Answer, parser: str) -> None:
+async def test_answer(case: Answer, parser: str, known: bool) -> None:
+    if known:
+        await answer_to_others(case, parser)
     async with scripted(parser, script(case), **case.options) as host, host.client() as client:
         await client.send(case.request() + request("GET", "/behind"))
         if case.end == "breaks off":

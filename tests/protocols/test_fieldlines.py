@@ -20,6 +20,7 @@ def _forget() -> Iterator[None]:
     LINES.clear()
     fieldlines._OLDER.clear()
     fieldlines.LENGTHS.clear()
+    fieldlines.HEADS.clear()
 
 
 async def answers(*responses: tuple[int, object], method: str = "GET", body: bytes = b"abc") -> list[bytes]:
@@ -110,3 +111,39 @@ async def test_long_values_are_not_remembered() -> None:
 def test_no_pairs() -> None:
     with pytest.raises(ResponseError):
         fieldlines.as_tuples([(b"a",)])
+
+
+async def test_a_whole_head_is_remembered() -> None:
+    """But not for CONNECT, and only if there is nothing new in it."""
+    fields = [(b"X-Test", b"1"), (b"Content-Length", b"3")]
+    await answers((200, fields), method="CONNECT")
+    await answers((200, fields))
+    assert not fieldlines.HEADS
+    first, second, head = (
+        *await answers((200, fields), (200, fields)),
+        *await answers((200, fields), method="HEAD"),
+    )
+    assert {(200, *fields): (b"\r\nX-Test: 1\r\nContent-Length: 3", 3)} == fieldlines.HEADS
+    assert first.endswith(b"\r\nX-Test: 1\r\nContent-Length: 3\r\nconnection: close")
+    assert [each.partition(b"\r\nX-Test")[2] for each in (second, head)] == 2 * [
+        first.partition(b"\r\nX-Test")[2]
+    ]
+    (tunnel,) = await answers((200, fields), method="CONNECT", body=b"")
+    assert b"Length" not in tunnel
+
+
+async def test_a_remembered_head_has_its_status() -> None:
+    fields = [(b"X-Test", b"1"), (b"Content-Length", b"3")]
+    for _ in range(3):
+        found, nothing = await answers((200, fields), (204, fields))
+        assert found.startswith(b"HTTP/1.1 200 OK\r\n") and b"\r\nContent-Length: 3" in found
+        assert nothing.startswith(b"HTTP/1.1 204 No Content\r\n") and b"Length" not in nothing
+
+
+async def test_heads_are_bounded() -> None:
+    count = fieldlines._MOST_HEADS + 10
+    fields = [[(b"X-Test", b"%d" % number)] for number in range(count)]
+    many = [(b"X-Test", b"1")] * (fieldlines._MOST_FIELDS + 1)
+    await answers(*[(200, each) for each in fields] * 2, (200, many), (200, many))
+    assert 0 < len(fieldlines.HEADS) <= fieldlines._MOST_HEADS
+    assert (200, *many) not in fieldlines.HEADS

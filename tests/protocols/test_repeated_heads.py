@@ -1,0 +1,115 @@
+"""Heads that a client repeats to the byte are not read again (protocols/request.py)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from aserve.protocols.exchange import Exchange
+from tests.protocols.conftest import Serving, echo
+from tests.support.client import request
+from tests.support.inprocess import Receive, Scope, Send, serving
+from tests.support.inprocess_wsgi import Environ, serving_wsgi
+
+PLAIN = b"GET /a%20b?c=d HTTP/1.1\r\nHost: a\r\nCookie: e=f\r\nX-G: h\r\nCookie: i=j\r\n\r\n"
+
+
+async def test_read_once(serving: Serving) -> None:
+    async with serving(echo) as host, host.client() as client:
+        for _ in range(4):
+            assert (await client.ask(PLAIN)).status == 200
+        heads = {id(exchange.request) for exchange in host.begun}
+        assert len(host.begun) == 4 and len(heads) == 1
+
+
+@pytest.mark.parametrize(
+    "between",
+    [
+        pytest.param(request("POST", "/", body=b"abc"), id="a body"),
+        pytest.param(PLAIN.replace(b"h\r\n", b"k\r\n"), id="another field"),
+        pytest.param(
+            PLAIN.replace(b" HTTP/1.1", b" HTTP/1.0").replace(b"X-G: h", b"Connection: keep-alive"), id="1.0"
+        ),
+    ],
+)
+async def test_only_what_came_last(serving: Serving, between: bytes) -> None:
+    """What has been read in between counts, and is not taken for what came before."""
+    async with serving(echo) as host, host.client() as client:
+        for data in (PLAIN, PLAIN, between, between, PLAIN, PLAIN):
+            await client.ask(data)
+        seen = [(each.method, each.http_version, each.headers) for each in host.begun]
+        assert seen[0] == seen[1] == seen[4] == seen[5]
+        assert seen[2] == seen[3] != seen[0]
+        assert host.begun[1].request is not host.begun[4].request
+
+
+async def test_in_pieces(serving: Serving) -> None:
+    """Behind a head that came in pieces, and behind bytes that wait."""
+    async with serving(echo) as host, host.client() as client:
+        await client.ask(PLAIN)
+        await client.send(PLAIN[:20])
+        assert (await client.ask(PLAIN[20:])).status == 200
+        for _ in range(2):
+            await client.send(b"\r\n")  # an empty line in front of it, RFC 9112 section 2.2
+            assert (await client.ask(PLAIN)).status == 200
+        assert len(host.begun) == 4
+
+
+async def test_what_is_special_is_read_again(serving: Serving) -> None:
+    """A connection that is to be closed ends after the first one."""
+
+    def answer(exchange: Exchange) -> None:
+        exchange.respond(200, b"a")
+
+    async with serving(answer) as host, host.client() as client:
+        response = await client.ask(PLAIN.replace(b"X-G: h", b"Connection: close") * 2)
+        assert response.connection == {"close"}
+        assert await client.read_until_closed() == b""
+        assert len(host.begun) == 1
+
+
+async def test_asgi_applications_may_change_their_scopes() -> None:
+    seen: list[Any] = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        seen.append({**scope, "headers": list(scope["headers"]), "extensions": dict(scope["extensions"])})
+        scope["headers"].append((b"added", b"1"))
+        scope["extensions"]["added"] = {}
+        scope["path"] = scope["raw_path"] = scope["added"] = "changed"
+        await send({"type": "http.response.start", "status": 204, "headers": []})
+        await send({"type": "http.response.body"})
+
+    async with serving(app) as served, served.client() as client:
+        for _ in range(4):
+            await client.ask(PLAIN)
+    assert len(seen) == 4 and all(each == seen[0] for each in seen)
+    assert seen[0]["path"] == "/a b" and seen[0]["query_string"] == b"c=d"
+
+
+async def test_wsgi_applications_may_change_their_environ() -> None:
+    seen: list[Environ] = []
+
+    def app(environ: Environ, start_response: Any) -> list[bytes]:
+        assert environ["wsgi.input"].read() == b""
+        environ["wsgi.input"].close()
+        seen.append({name: each for name, each in environ.items() if name.isupper()})
+        environ.update(dict.fromkeys(seen[0], "changed"), added="1")
+        start_response("204 No Content", [])
+        return []
+
+    async with serving_wsgi(app) as served, served.client() as client:
+        for _ in range(4):
+            await client.ask(PLAIN)
+    assert len(seen) == 4 and all(each == seen[0] for each in seen)
+    assert seen[0]["PATH_INFO"] == "/a b" and seen[0]["HTTP_COOKIE"] == "e=f; i=j"
+
+
+async def test_behind_pipelined_ones(serving: Serving) -> None:
+    async with serving(echo) as host, host.client() as client:
+        await client.ask(PLAIN)
+        await client.send(request("GET", "/others") * 2)
+        await client.read()
+        await client.read()
+        await client.ask(PLAIN)
+        assert [each.target for each in host.begun] == [b"/a%20b?c=d", b"/others", b"/others", b"/a%20b?c=d"]
