@@ -23,7 +23,6 @@ from aserve.adapters.spool import Spool
 from aserve.adapters.wsgi import WSGIExchange, close_iterable
 from aserve.adapters.wsgi_file import FilePart, FileWrapper
 from aserve.protocols.errors import ClientDisconnectedError
-from aserve.protocols.http1 import Http1Connection
 from aserve.protocols.states import Response
 
 logger: Final = logging.getLogger("aserve")
@@ -117,11 +116,22 @@ class InlineExchange(WSGIExchange):
         if self.iterator is None:
             self._end(body)
             return True
+        self._hold_nothing()
         if self.file is not None:
             self.sending = self.runner.loop.create_task(self._send_file(self.file))
             return True
         self._take(body)
         return False
+
+    def _hold_nothing(self) -> None:
+        """From now on what is written leaves at once, as far as the system takes it.
+
+        uvloop's transports collect less than their limit until the end of the loop's turn, which is good for
+        whole responses; but no piece may wait for the next one.
+        """
+        transport = self.connection.transport
+        if not transport.is_closing():
+            transport.set_write_buffer_limits(0)
 
     async def _send_file(self, file: FilePart) -> None:
         """Send a file beside other requests, and line up again to close it."""
@@ -271,6 +281,8 @@ class InlineExchange(WSGIExchange):
         """Send body bytes. Nothing can wait here: what the system does not take at once is held."""
         if self.state is Response.BROKEN:
             raise ClientDisconnectedError("the client has disconnected")
+        if not self.body_sent:
+            self._hold_nothing()
         self.write(data, True)
 
 
@@ -293,15 +305,6 @@ class InlineRunner(Runner):
     def describe(self) -> str:
         """How requests are served."""
         return "inline"
-
-    def welcome(self, connection: Http1Connection) -> None:
-        """Have all of a piece leave before the next one is asked for, and at once.
-
-        uvloop before 0.20 or so collects less than this limit until the loop's next turn, which is behind
-        everything that is worked on now.
-        """
-        if not connection.transport.is_closing():
-            connection.transport.set_write_buffer_limits(0)
 
     def start(self) -> None:
         """There is nothing to be made ready."""

@@ -34,7 +34,6 @@ from aserve.adapters.shedding import Shedding
 if TYPE_CHECKING:
     from aserve.adapters.waiting import WaitingExchange
     from aserve.adapters.wsgi import WSGIExchange
-    from aserve.protocols.http1 import Http1Connection
 
 T = TypeVar("T")
 
@@ -106,10 +105,6 @@ class Runner(ABC):
         """The place as the log names it."""
 
     @abstractmethod
-    def welcome(self, connection: Http1Connection) -> None:
-        """Where the application runs: the first request of `connection` is about to be handled."""
-
-    @abstractmethod
     def start(self) -> None:
         """Make it ready; on the loop, before the first request."""
 
@@ -157,9 +152,6 @@ class WaitingRunner(Runner):
         self._watching = bool(self.queue) or self.shedding.overloaded
         if self._watching:
             self.loop.call_later(self.shedding.step, self._watch)
-
-    def welcome(self, connection: Http1Connection) -> None:
-        """Nothing has to be prepared."""
 
     @abstractmethod
     def _wake(self) -> None:

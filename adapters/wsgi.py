@@ -327,7 +327,6 @@ class WSGIAdapter(ExchangeAdapter):
             multiprocess=self._multiprocess,
         )
         environ["wsgi.input"] = environ["wsgi.early_hints"] = None  # as above: of the size that it will have
-        self.runner.welcome(connection)
         connection.template = environ
         return environ
 
