@@ -16,8 +16,9 @@ from click.core import ParameterSource
 
 from aserve import __version__, activation, config, daemon, origin
 from aserve.declaration import Option
-from aserve.errors import UsageError, UserError, describe, exit_status
+from aserve.errors import EXIT_USAGE, Mistakes, UsageError, UserError, describe, exit_status
 from aserve.options import OPTIONS, Settings
+from aserve.remarks import level_of
 
 if TYPE_CHECKING:
     from aserve.handover import Handover
@@ -64,7 +65,7 @@ def run(
     the settings anew for a reload (none: they stay); `remarks` are lines for the log about them.
     Raises UserError or ApplicationLoadError for what the user can mend.
     """
-    from aserve import identity, importpath, logs
+    from aserve import cautions, identity, importpath, logs
 
     identity.check(settings)
     importpath.enter(settings)
@@ -75,17 +76,15 @@ def run(
     identity.set_umask(settings)
     log = logs.configure(settings)
     for remark in remarks:
-        log.warning("%s", remark)
+        log.log(level_of(remark), "%s", remark)
     if settings.access_logfile is not None:
         from aserve import accesslog
 
         accesslog.check(settings)
     if settings.check_config:
-        identity.assume(settings)
-        importpath.extend(settings)
-        if settings.hooks.footprint is not None:
-            settings.hooks.footprint.settle(settings)
         return _check(settings)
+    for caution in cautions.about(settings):
+        log.warning("%s", caution)
     # What is imported now stays: a collection would find nothing. The supervisor turns it on again.
     gc.disable()
     from aserve.host import Host
@@ -105,31 +104,51 @@ def run(
 
 
 def _check(settings: Settings) -> int:
-    import asyncio
-    import atexit
-    from contextlib import closing
-
-    from aserve.adapters import GREENLETS, make_runner
-    from aserve.adapters.interfaces import detect
-    from aserve.worker import load
-
-    kind = settings.worker_class
-    with closing(asyncio.new_event_loop()) as loop:
-        runner = make_runner(kind, loop) if kind in GREENLETS else None
-        try:
-            interface = detect(load(settings, runner), kind)
-        finally:
-            if runner is not None:
-                loop.run_until_complete(runner.unload(atexit._run_exitfuncs))
+    """Say whether the application could be served; what is wrong with it is a matter of the configuration."""
+    try:
+        interface = _interface(settings)
+    except Exception as error:
+        if exit_status(error) == 1:
+            raise
+        return _fail(error, EXIT_USAGE)
     click.echo(f"configuration ok: {settings.app} can be served ({interface})")
     return 0
 
 
-def _fail(error: Exception) -> int:
-    status = exit_status(error)
+def _interface(settings: Settings) -> str:
+    """Load the application as a worker does, and return what it speaks."""
+    import asyncio
+    import atexit
+    from contextlib import closing
+
+    from aserve import identity, importpath
+    from aserve.adapters import GREENLETS, make_runner
+    from aserve.adapters.interfaces import detect
+    from aserve.worker import load
+
+    identity.assume(settings)
+    importpath.extend(settings)
+    if settings.hooks.footprint is not None:
+        settings.hooks.footprint.settle(settings)
+    kind = settings.worker_class
+    with closing(asyncio.new_event_loop()) as loop:
+        runner = make_runner(kind, loop) if kind in GREENLETS else None
+        try:
+            return str(detect(load(settings, runner), kind))
+        finally:
+            if runner is not None:
+                loop.run_until_complete(runner.unload(atexit._run_exitfuncs))
+
+
+def _fail(error: Exception, status: int = 0) -> int:
+    """Say what is wrong, and return `status`, by default the error's own."""
+    status = status or exit_status(error)
     if status == 1:
         raise error  # our own mistake: its traceback is for us
-    text = _first_line_last(describe(error))
+    if isinstance(error, Mistakes):
+        text = "\n".join(map(_first_line_last, error.lines))
+    else:
+        text = _first_line_last(describe(error))
     if not daemon.report(status, text):
         click.echo(text, err=True)
     return status
@@ -210,19 +229,31 @@ def _serve(**values: Any) -> int:
     origin.remember()
     handover = _handover()
 
-    remarks: list[str] = []  # for a log that there is not yet
     try:
-        settings = config.resolve(given, os.environ, remarks.append)
-        return run(settings, handover, lambda: config.resolve(given, os.environ, _warn), remarks)
+        found = config.resolution(given, os.environ, {})
+        if found.settings.print_config:
+            return _print_config(found)
+        return run(
+            found.settings, handover, lambda: config.resolve(given, os.environ, _remark), found.remarks
+        )
     finally:
         if handover is not None:
             handover.channel.close()
 
 
-def _warn(remark: str) -> None:
+def _print_config(found: config.Resolution) -> int:
+    from aserve import configprint
+
+    for remark in found.remarks:
+        click.echo(f"aserve: {remark}", err=True)
+    click.echo(configprint.text(found), nl=False)
+    return 0
+
+
+def _remark(remark: str) -> None:
     import logging  # there since long, when this is called
 
-    logging.getLogger("aserve").warning("%s", remark)
+    logging.getLogger("aserve").log(level_of(remark), "%s", remark)
 
 
 def _handover() -> Handover | None:

@@ -190,18 +190,19 @@ def test_check_config(folder: Path) -> None:
 
 @pytest.mark.parametrize("app", ["nothing:app", "main:nothing", "main.py", ":app"])
 def test_check_config_refuses_what_cannot_be_loaded(app: str, folder: Path) -> None:
-    refused("--check-config", app, cwd=folder, status=4)
+    """With status 2, as whatever is wrong with a configuration; a start that fails has one of its own."""
+    refused("--check-config", app, cwd=folder, status=2)
 
 
 def test_check_config_refuses_a_wrong_worker_class(folder: Path) -> None:
-    refused("--check-config", "-k", "asgi", "classic:app", cwd=folder, status=4)
+    refused("--check-config", "-k", "asgi", "classic:app", cwd=folder, status=2)
 
 
 def test_check_config_shows_the_applications_own_traceback(folder: Path) -> None:
     (folder / "broken.py").write_text("import main\n1 / 0\n")
     ended = run("--check-config", "broken:app", cwd=folder)
     lines = ended.err.splitlines()
-    assert ended.status == 4
+    assert ended.status == 2
     assert lines[0] == "Traceback (most recent call last):"
     assert "broken.py" in lines[1]
     assert lines[-1].startswith("aserve: error: ")
