@@ -72,6 +72,8 @@ def _plain(option: Option, value: object) -> object:
         return f"0{value:o}"
     if isinstance(value, Bind):
         return str(value)
+    if option.name == "secure_scheme_headers" and isinstance(value, tuple):
+        return {name.decode(): text for name, text in value}
     if option.name == "header" and isinstance(value, tuple):
         return [f"{name.decode()}:{text.decode()}" for name, text in value]
     if isinstance(value, tuple):

@@ -54,7 +54,7 @@ class Foreign:
         if self.name in BY_NAME:
             return Kind.SAME
         if (option := self.met_by) is not None:
-            same = self.name == option.name and not self.values
+            same = self.name in (option.name, option.gunicorn) and not self.values
             return Kind.SAME if same else Kind.MAPPED
         return Kind.NOT_NEEDED if self.always else Kind.NOT_SUPPORTED
 

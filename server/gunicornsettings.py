@@ -145,7 +145,6 @@ SETTINGS: Final[tuple[Foreign, ...]] = (
         name="umask",
         flags=("-m", "--umask"),
         default=0,
-        note="without it the inherited one; Unix sockets are open to everybody then",
     ),
     Foreign(
         name="initgroups",
