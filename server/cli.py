@@ -15,8 +15,9 @@ import click
 from click.core import ParameterSource
 
 from aserve import __version__, activation, config, daemon, origin
+from aserve.completion import completer
 from aserve.declaration import Option
-from aserve.errors import EXIT_USAGE, Mistakes, UsageError, UserError, describe, exit_status
+from aserve.errors import EXIT_USAGE, Mistakes, UserError, describe, exit_status
 from aserve.options import OPTIONS, Settings
 from aserve.remarks import level_of
 
@@ -27,15 +28,20 @@ _ABOUT = """Serve the ASGI or WSGI application APP.
 
 APP is module:attribute such as main:app, module:factory() for what a factory returns, or a module
 alone for its 'application' or 'app'.
+
+\b
+  aserve main:app                         on http://127.0.0.1:8000
+  aserve -b :8000 -w auto main:app        for everybody, with a worker per CPU
+  aserve -c gunicorn.conf.py shop.wsgi    with a configuration of gunicorn's
+  aserve --reload main:app                while it is being written
 """
 _EPILOG = """Every option has an environment variable as well, which the command line overrules: ASERVE_ and
-its name, such as ASERVE_WORKERS=4 or ASERVE_BIND=:8000,unix:/run/app.sock.
+its name, such as ASERVE_WORKERS=4 or ASERVE_BIND=:8000,unix:/run/app.sock. So it has a place in
+aserve.toml, or in [tool.aserve] of pyproject.toml: workers = 4.
 """
 _VERSION_FLAGS: Final = ("-v", "--version")
 _HELP_FLAGS: Final = ("-h", "--help")
 _FLAGS_WIDTH: Final = 28
-_ALIKE: Final = 0.83
-"""How much a wrong flag has to resemble the one that is suggested: swapped letters are as much as that."""
 _INTERRUPTED: Final = 130
 """The exit status of a program that ended on INT, by the shells' convention."""
 
@@ -45,7 +51,9 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     try:
         status = command.main(arguments, prog_name="aserve", standalone_mode=False)
     except click.ClickException as error:
-        status = _fail(_reworded(error, arguments))
+        from aserve.rewording import reworded
+
+        status = _fail(reworded(error, (*_VERSION_FLAGS, *_HELP_FLAGS)))
     except click.Abort:
         status = _INTERRUPTED
     except Exception as error:
@@ -192,7 +200,7 @@ def _parameters() -> Iterator[click.Parameter]:
                 [option.name], metavar=f"[{option.metavar}]", required=False, type=click.UNPROCESSED
             )
         elif option.is_flag:
-            yield click.Option([*option.flags, option.name], is_flag=True)
+            yield click.Option([*option.flags, option.name], is_flag=True, help=option.help)
         elif option.alone:
             yield click.Option(
                 [*option.flags, option.name],
@@ -200,6 +208,8 @@ def _parameters() -> Iterator[click.Parameter]:
                 is_flag=False,
                 flag_value=option.alone,
                 metavar=option.metavar,
+                help=option.help,
+                shell_complete=completer(option),
             )
         else:
             yield click.Option(
@@ -207,6 +217,8 @@ def _parameters() -> Iterator[click.Parameter]:
                 type=click.UNPROCESSED,
                 multiple=option.multiple,
                 metavar=option.metavar,
+                help=option.help,
+                shell_complete=completer(option),
             )
     yield click.Option(
         [*_VERSION_FLAGS], is_flag=True, is_eager=True, expose_value=False, callback=_print_version
@@ -265,43 +277,6 @@ def _handover() -> Handover | None:
             return handover
     activation.take(os.environ)
     return None
-
-
-def _reworded(error: click.ClickException, arguments: Sequence[str] | None) -> UsageError:
-    """Return what click says in our words, which say what to write instead."""
-    if isinstance(error, click.NoSuchOption):
-        return UsageError(f"there is no option {error.option_name}{_suggestion(error.option_name)}")
-    if isinstance(error, click.BadOptionUsage):
-        option = _option(error.option_name)
-        if option is not None and option.is_flag:
-            return UsageError(f"{error.option_name} takes no value: write it alone")
-        if option is not None:
-            return UsageError(
-                f"{error.option_name} needs a value: write {error.option_name} {option.metavar}"
-            )
-    message = error.format_message().strip().rstrip(".")
-    if message.startswith("Got unexpected extra argument"):
-        _, _, extra = message.partition("(")
-        return UsageError(
-            f"one application is served, {extra.rstrip(')')!r} is too much: quote a value with blanks"
-        )
-    return UsageError(message[:1].lower() + message[1:])
-
-
-def _option(flag: str) -> Option | None:
-    return next((option for option in OPTIONS if flag in (*option.flags, option.name)), None)
-
-
-def _suggestion(flag: str) -> str:
-    """Return what to write for an unknown flag: another server's name for it, or what it resembles."""
-    import difflib
-
-    for option in OPTIONS:
-        if flag in option.elsewhere:
-            return f": write {option.label} {option.metavar}".rstrip()
-    known = [*_VERSION_FLAGS, *_HELP_FLAGS, *(known for option in OPTIONS for known in option.flags)]
-    close = difflib.get_close_matches(flag, known, n=1, cutoff=_ALIKE)
-    return f": did you mean {close[0]}?" if close else ": aserve --help lists them"
 
 
 command = Command(

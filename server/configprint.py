@@ -43,7 +43,7 @@ def _lines(resolution: Resolution) -> Iterator[str]:
             yield f"# {section}"
         value = getattr(resolution.settings, option.name)
         origin = resolution.origins.get(option.name, "default")
-        yield _line(option, value, origin)
+        yield line(option, value, origin)
     names = [name for name in HOOKS if resolution.settings.hooks.get(name) is not None]
     if names:
         yield ""
@@ -52,7 +52,8 @@ def _lines(resolution: Resolution) -> Iterator[str]:
         yield from (f"# {name}  # {origin}" for name in names)
 
 
-def _line(option: Option, value: object, origin: str) -> str:
+def line(option: Option, value: object, origin: str) -> str:
+    """Return the line of one setting."""
     if _SECRET.search(option.name) and value is not None:
         return f"# {option.name} = {_MASK}  # {origin}"
     if option.name == "raw_env" and isinstance(value, tuple) and value:

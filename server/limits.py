@@ -230,7 +230,7 @@ class ClientSettings:
         parse=validators.secure_scheme_headers,
         multiple=True,
         default=(),
-        default_text="X-Forwarded-Proto, X-Forwarded-Protocol, X-Forwarded-Ssl and Forwarded",
+        default_text="the usual ones (docs/proxies.md)",
         help="The only headers of those proxies that tell whether the client's connection is secure, each "
         "with the value that says so, such as X-Scheme:https; any other value says that it is not.",
     )

@@ -103,9 +103,11 @@ def test_little_is_imported_to_say_the_version(tmp_path: Path) -> None:
         (["--worker", "3", "main:app"], "there is no option --worker: did you mean --workers?"),
         (["--bnid", ":0", "main:app"], "there is no option --bnid: did you mean --bind?"),
         # What resembles another option only a little is more often one of another server.
-        (["--statsd-host", "x", "main:app"], "there is no option --statsd-host: aserve --help lists them"),
-        (["--certfile", "x", "main:app"], "there is no option --certfile: aserve --help lists them"),
-        (["--spew", "main:app"], "there is no option --spew: aserve --help lists them"),
+        (["--spew", "main:app"], "there is no option --spew, which is gunicorn's: use python -m trace, or a"),
+        (
+            ["--env-file", "x", "main:app"],
+            "there is no option --env-file, which is uvicorn's: have the service",
+        ),
         (["--zzzzzz", "main:app"], "there is no option --zzzzzz: aserve --help lists them"),
         (["-X", "main:app"], "there is no option -X: aserve --help lists them"),
         (["main:app", "--workers"], "--workers needs a value: write --workers N|auto"),
