@@ -1,4 +1,4 @@
-"""What is allowed, and mostly not meant for production: a line for each at the start."""
+"""What is allowed, and mostly not meant for production: a line for each, just before the server is ready."""
 
 from __future__ import annotations
 

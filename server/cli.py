@@ -73,7 +73,7 @@ def run(
     the settings anew for a reload (none: they stay); `remarks` are lines for the log about them.
     Raises UserError or ApplicationLoadError for what the user can mend.
     """
-    from aserve import cautions, identity, importpath, logs
+    from aserve import identity, importpath, logs
 
     identity.check(settings)
     importpath.enter(settings)
@@ -91,8 +91,6 @@ def run(
         accesslog.check(settings)
     if settings.check_config:
         return _check(settings)
-    for caution in cautions.about(settings):
-        log.warning("%s", caution)
     # What is imported now stays: a collection would find nothing. The supervisor turns it on again.
     gc.disable()
     from aserve.host import Host

@@ -203,6 +203,14 @@ class ServerProcess:
         with self._changed:
             return [line.text for line in self._lines[since:] if stream in (None, line.stream)]
 
+    def warnings(self) -> list[str]:
+        """Return the log's warnings, but the one that root gets at a start: tests are often run as root."""
+        return [
+            text
+            for text in self.lines("stderr")
+            if "[WARNING]" in text and "the application runs as root" not in text
+        ]
+
     def wait_line(
         self,
         pattern: str,
