@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from aserve.config import Resolution
 
 _MASK: Final = "********"
-_SECRET: Final = re.compile(r"password|secret|token|passphrase")
+_SECRET: Final = re.compile(r"(?:password|passphrase|secret|token)\Z")
 _BARE_KEY: Final = re.compile(r"[A-Za-z0-9_-]+")
 
 _DEFAULTS: Final = dataclasses.asdict(Settings())
@@ -77,6 +77,8 @@ def _plain(option: Option, value: object) -> object:
         return {name.decode(): text for name, text in value}
     if option.name == "header" and isinstance(value, tuple):
         return [f"{name.decode()}:{text.decode()}" for name, text in value]
+    if isinstance(value, tuple) and [type(item) for item in value] == [str, int]:
+        return f"{value[0]}:{value[1]}"  # an address
     if isinstance(value, tuple):
         return [_plain(option, item) for item in value]
     return value

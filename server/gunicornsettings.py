@@ -298,7 +298,7 @@ SETTINGS: Final[tuple[Foreign, ...]] = (
         name="ssl_version",
         flags=("--ssl-version",),
         default=2,
-        why="gunicorn ignores it as well; the ssl_context hook can set versions, see docs/gunicorn.md",
+        why="gunicorn ignores it as well",
     ),
     Foreign(name="cert_reqs", flags=("--cert-reqs",), default=0, why=_NO_TLS),
     Foreign(name="ca_certs", flags=("--ca-certs",), why=_NO_TLS),

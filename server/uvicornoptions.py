@@ -86,6 +86,7 @@ OPTIONS: Final[tuple[Foreign, ...]] = (
     Foreign(
         name="use_colors",
         flags=("--use-colors", "--no-use-colors"),
+        option="log_colors",
         why="the log has no colours",
     ),
     Foreign(
@@ -183,3 +184,5 @@ OPTIONS: Final[tuple[Foreign, ...]] = (
     Foreign(name="factory", flags=("--factory",), default=False),
 )
 """In uvicorn's own order."""
+
+BY_NAME: Final = {option.name: option for option in OPTIONS}

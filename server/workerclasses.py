@@ -72,14 +72,32 @@ _EGG: Final = "egg:gunicorn#"
 
 
 def known(value: object) -> Meaning | None:
-    """Return what a name means, in any case where it is one of ours; a class means what it derives from."""
+    """Return what a name means, in any case where it is one of ours; a class means what it derives from.
+
+    One of uvicorn's has settings of its own, its CONFIG_KWARGS.
+    """
     if isinstance(value, type):
-        names = (f"{base.__module__}.{base.__qualname__}" for base in value.__mro__)
-        return next((FOREIGN[name] for name in names if name in FOREIGN), None)
+        return _meaning_of(value)
     word = str(value).strip().removeprefix(_EGG)
     if word.lower() in WORKER_CLASSES:
         return Meaning(word.lower())
     return FOREIGN.get(word) or FOREIGN.get(word.lower())
+
+
+def _meaning_of(worker: type) -> Meaning | None:
+    names = (f"{base.__module__}.{base.__qualname__}" for base in worker.__mro__)
+    meaning = next((FOREIGN[name] for name in names if name in FOREIGN), None)
+    own = getattr(worker, "CONFIG_KWARGS", None)
+    if meaning is None or not isinstance(own, Mapping):
+        return meaning
+    from aserve.uvicornoptions import BY_NAME  # which needs the options, which need this
+
+    same = {
+        name: str(value)
+        for name, value in own.items()
+        if name in BY_NAME and BY_NAME[name].met_by is not None and not BY_NAME[name].option
+    }
+    return Meaning(meaning.name, {**meaning.settings, **same})
 
 
 def parse(value: object) -> str:

@@ -218,10 +218,13 @@ def test_a_class_means_what_it_derives_from() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         found = settings(
-            "import uvicorn_worker\nclass Worker(uvicorn_worker.UvicornH11Worker): pass\n"
+            "import uvicorn_worker\n"
+            "class Worker(uvicorn_worker.UvicornH11Worker):\n"
+            "    CONFIG_KWARGS = {'http': 'h11', 'lifespan': 'off', 'ws_ping_interval': 7.5, 'unknown': 1}\n"
             "worker_class = Worker\n"
         )
     assert (found.worker_class, found.http) == ("asgi", "h11")
+    assert (found.lifespan, found.ws_ping_interval) == ("off", 7.5)
     sys.modules.pop("uvicorn_worker", None)
 
 
