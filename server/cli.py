@@ -19,7 +19,7 @@ from aserve.completion import completer
 from aserve.declaration import Option
 from aserve.errors import EXIT_USAGE, Mistakes, UserError, describe, exit_status
 from aserve.options import OPTIONS, Settings
-from aserve.remarks import level_of
+from aserve.remarks import Note, level_of
 
 if TYPE_CHECKING:
     from aserve.handover import Handover
@@ -255,7 +255,8 @@ def _print_config(found: config.Resolution) -> int:
     from aserve import configprint
 
     for remark in found.remarks:
-        click.echo(f"aserve: {remark}", err=True)
+        if not isinstance(remark, Note):
+            click.echo(f"aserve: warning: {remark}", err=True)
     click.echo(configprint.text(found), nl=False)
     return 0
 

@@ -76,7 +76,7 @@ def resolution(
     named = [*_named_file(above)]
     file = _read(named, above)
     layers: tuple[Iterable[Given], ...]
-    remarks: list[str] = []
+    remarks: list[str] = [Note(f"configuration file found: {entry.value}") for entry in named]
     if file is not None and file.gunicorns:
         from aserve import gunicornargs
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import importlib
 import inspect
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from types import ModuleType
@@ -76,6 +77,8 @@ class Names:
                 continue
             if (other := seen.setdefault(option.name, name)) != name:
                 raise ConfigFileError(f"{place(name)}: {name}: it is the same as {other}: write one of them")
+            if not self._strict:
+                value = _as_gunicorn_takes_it(option, value)
             value = foreign.translated(value) if foreign is not None else value
             yield Value(option, value, place(name), name)
 
@@ -156,6 +159,17 @@ class Names:
 
     def _refused(self, hook: Hook, reason: str) -> ConfigFileError:
         return ConfigFileError(f"{self._source.place_of(hook.name)}: {hook.name}: {reason}")
+
+
+def _as_gunicorn_takes_it(option: Option, value: object) -> object:
+    """Return a fraction cut off where a whole number is wanted, such as for cpu_count() / 2 + 1."""
+    if not isinstance(value, float) or not math.isfinite(value):
+        return value
+    try:
+        option.parse(value)
+    except ValueError:
+        return int(value)
+    return value
 
 
 def _is_left_open(option: Option, value: object) -> bool:

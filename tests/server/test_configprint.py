@@ -81,7 +81,7 @@ def test_what_is_printed_can_be_read_again() -> None:
     assert tomllib.loads(text)["umask"] == "027"
     Path("aserve.toml").write_text(text)
     second = config.resolution({}, {}, {})
-    assert second.remarks == ()
+    assert second.remarks == ("configuration file found: aserve.toml",)
     assert second.settings == dataclasses.replace(first.settings, config="aserve.toml")
 
 
@@ -100,5 +100,8 @@ def test_the_command_prints_and_ends(tmp_path: Path) -> None:
     ended = aserve("--print-config", cwd=tmp_path)  # no application is needed for it
     assert ended.status == 0
     assert "workers = 2  # aserve.toml:1" in ended.out.splitlines()
-    assert ended.err == "aserve: aserve.toml:2: there is no setting 'wrokers': did you mean 'workers'?\n"
+    assert (
+        ended.err
+        == "aserve: warning: aserve.toml:2: there is no setting 'wrokers': did you mean 'workers'?\n"
+    )
     assert aserve("--print-config", "--workers", "x", cwd=tmp_path).status == 2

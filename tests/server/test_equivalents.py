@@ -157,6 +157,13 @@ def test_empty_values_are_as_if_there_were_none() -> None:
     assert settings("forwarded_allow_ips = ''").forwarded_allow_ips == ()  # that is a meaning
 
 
+def test_whole_numbers_may_be_computed() -> None:
+    assert settings("workers = 5 / 2 + 1\nthreads = 2.0").workers == 3
+    assert settings("timeout = 0.5").timeout == 0.5
+    with pytest.raises(UsageError, match=r"^conf\.py:1: workers: 0 is too small"):
+        settings("workers = 0.5")
+
+
 def test_values_have_names_of_gunicorns() -> None:
     assert settings("http_parser = 'python'").http == "h11"
     assert settings("http_parser = 'fast'").http == "httptools"

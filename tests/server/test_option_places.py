@@ -20,21 +20,8 @@ SOURCES = sorted(Path(aserve.__file__).parent.glob("*.py"))
 
 # Tried in this order until one of them is another value than the default.
 SAMPLES = (
-    "2",
-    "1",
-    "h11",
-    "asyncio",
-    "poll",
-    "debug",
-    "none",
-    "127.0.0.2",
-    "10",
-    "/x",
-    "X-A:b",
-    "A=1",
-    "027",
-    "common",
-    "forwarded",
+    *("2", "1", "h11", "asyncio", "poll", "debug", "none", "127.0.0.2", "10", "/x", "X-A:b", "A=1", "027"),
+    *("common", "forwarded", "local7", "udp://127.0.0.1:5140", '{"version": 1}'),
 )
 
 
