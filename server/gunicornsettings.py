@@ -21,6 +21,36 @@ _NO_PASTE: Final = "name a module and attribute that loads the file, such as wit
 _NO_CONTROL: Final = "signals control the server, its log and process titles tell its state"
 _STRICT: Final = "such requests are refused, as RFC 9112 wants it; proxies and servers read them differently"
 
+_HOOKS: Final = (
+    *("on_starting", "on_reload", "when_ready", "pre_fork", "post_fork", "post_worker_init", "worker_int"),
+    *("worker_abort", "pre_exec", "child_exit", "worker_exit", "nworkers_changed", "on_exit"),
+)
+
+_DIRTY_HOOKS: Final = ("on_dirty_starting", "dirty_post_fork", "dirty_worker_init", "dirty_worker_exit")
+
+_HTTP2: Final = {
+    "http2_max_concurrent_streams": 100,
+    "http2_initial_window_size": 65535,
+    "http2_max_frame_size": 16384,
+    "http2_max_header_list_size": 65536,
+}
+
+_DIRTY: Final = {
+    "dirty_workers": 0,
+    "dirty_timeout": 300,
+    "dirty_threads": 1,
+    "dirty_graceful_timeout": 30,
+}
+
+
+def _plain(name: str, default: int, why: str) -> Foreign:
+    return Foreign(name=name, flags=("--" + name.replace("_", "-"),), default=default, why=why)
+
+
+def _switch(name: str, why: str) -> Foreign:
+    return Foreign(name=name, flags=("--" + name.replace("_", "-"),), takes="nothing", default=False, why=why)
+
+
 SETTINGS: Final[tuple[Foreign, ...]] = (
     # Config File
     Foreign(
@@ -84,13 +114,7 @@ SETTINGS: Final[tuple[Foreign, ...]] = (
     Foreign(name="reload", flags=("--reload",), takes="nothing", default=False),
     Foreign(name="reload_engine", flags=("--reload-engine",), default="auto"),
     Foreign(name="reload_extra_files", flags=("--reload-extra-file",), takes="values", default=[]),
-    Foreign(
-        name="spew",
-        flags=("--spew",),
-        takes="nothing",
-        default=False,
-        why="use python -m trace, or a profiler that attaches to the process",
-    ),
+    _switch("spew", "use python -m trace, or a profiler that attaches to the process"),
     Foreign(
         name="check_config",
         flags=("--check-config",),
@@ -190,12 +214,8 @@ SETTINGS: Final[tuple[Foreign, ...]] = (
     ),
     Foreign(name="errorlog", flags=("--error-logfile", "--log-file"), default="-"),
     Foreign(name="loglevel", flags=("--log-level",), default="info"),
-    Foreign(
-        name="capture_output",
-        flags=("--capture-output",),
-        takes="nothing",
-        default=False,
-        why="redirect the server's own output: what the application prints goes where that goes",
+    _switch(
+        "capture_output", "redirect the server's own output: what the application prints goes where that goes"
     ),
     Foreign(
         name="logger_class",
@@ -229,13 +249,7 @@ SETTINGS: Final[tuple[Foreign, ...]] = (
     Foreign(name="statsd_host", flags=("--statsd-host",), harmless=("",), why=_NO_STATSD),
     Foreign(name="dogstatsd_tags", flags=("--dogstatsd-tags",), default="", why=_NO_STATSD),
     Foreign(name="statsd_prefix", flags=("--statsd-prefix",), default="", why=_NO_STATSD),
-    Foreign(
-        name="enable_backlog_metric",
-        flags=("--enable-backlog-metric",),
-        takes="nothing",
-        default=False,
-        why=_NO_STATSD,
-    ),
+    _switch("enable_backlog_metric", _NO_STATSD),
     # Process Naming
     Foreign(name="proc_name", flags=("-n", "--name")),
     Foreign(
@@ -247,21 +261,9 @@ SETTINGS: Final[tuple[Foreign, ...]] = (
     Foreign(name="pythonpath", flags=("--pythonpath",)),
     Foreign(name="paste", flags=("--paste", "--paster"), why=_NO_PASTE),
     # Server Hooks
-    Foreign(name="on_starting"),
-    Foreign(name="on_reload"),
-    Foreign(name="when_ready"),
-    Foreign(name="pre_fork"),
-    Foreign(name="post_fork"),
-    Foreign(name="post_worker_init"),
-    Foreign(name="worker_int"),
-    Foreign(name="worker_abort"),
-    Foreign(name="pre_exec"),
+    *(Foreign(name=name) for name in _HOOKS),
     Foreign(name="pre_request", note="of ASGI applications as well"),
     Foreign(name="post_request", note="of ASGI applications as well"),
-    Foreign(name="child_exit"),
-    Foreign(name="worker_exit"),
-    Foreign(name="nworkers_changed"),
-    Foreign(name="on_exit"),
     Foreign(name="ssl_context", vital=True, why=_NO_TLS),
     # Server Mechanics
     Foreign(
@@ -324,64 +326,18 @@ SETTINGS: Final[tuple[Foreign, ...]] = (
     # HTTP/2
     Foreign(name="http_protocols", flags=("--http-protocols",), default="h1", why=_NO_HTTP2),
     Foreign(name="http2_cleartext", flags=("--http2-cleartext",), default="off", why=_NO_HTTP2),
-    Foreign(
-        name="http2_max_concurrent_streams",
-        flags=("--http2-max-concurrent-streams",),
-        default=100,
-        why=_NO_HTTP2,
-    ),
-    Foreign(
-        name="http2_initial_window_size",
-        flags=("--http2-initial-window-size",),
-        default=65535,
-        why=_NO_HTTP2,
-    ),
-    Foreign(name="http2_max_frame_size", flags=("--http2-max-frame-size",), default=16384, why=_NO_HTTP2),
-    Foreign(
-        name="http2_max_header_list_size",
-        flags=("--http2-max-header-list-size",),
-        default=65536,
-        why=_NO_HTTP2,
-    ),
+    *(_plain(name, default, _NO_HTTP2) for name, default in _HTTP2.items()),
     # Server Mechanics
     Foreign(
         name="raw_paste_global_conf", flags=("--paste-global",), takes="values", default=[], why=_NO_PASTE
     ),
-    Foreign(
-        name="permit_obsolete_folding",
-        flags=("--permit-obsolete-folding",),
-        takes="nothing",
-        default=False,
-        why=_STRICT,
+    _switch("permit_obsolete_folding", _STRICT),
+    _switch("strip_header_spaces", _STRICT),
+    _switch(
+        "permit_unconventional_http_method", "the registered methods are known; others are answered with 501"
     ),
-    Foreign(
-        name="strip_header_spaces",
-        flags=("--strip-header-spaces",),
-        takes="nothing",
-        default=False,
-        why=_STRICT,
-    ),
-    Foreign(
-        name="permit_unconventional_http_method",
-        flags=("--permit-unconventional-http-method",),
-        takes="nothing",
-        default=False,
-        why="the registered methods are known; others are answered with 501",
-    ),
-    Foreign(
-        name="permit_unconventional_http_version",
-        flags=("--permit-unconventional-http-version",),
-        takes="nothing",
-        default=False,
-        why=_STRICT,
-    ),
-    Foreign(
-        name="casefold_http_method",
-        flags=("--casefold-http-method",),
-        takes="nothing",
-        default=False,
-        why="methods are case-sensitive (RFC 9110 section 9.1)",
-    ),
+    _switch("permit_unconventional_http_version", _STRICT),
+    _switch("casefold_http_method", "methods are case-sensitive (RFC 9110 section 9.1)"),
     Foreign(
         name="forwarder_headers",
         flags=("--forwarder-headers",),
@@ -415,15 +371,9 @@ SETTINGS: Final[tuple[Foreign, ...]] = (
     Foreign(name="root_path", flags=("--root-path",), default="", note="of WSGI applications as well"),
     # Dirty Arbiters
     Foreign(name="dirty_apps", flags=("--dirty-app",), takes="values", default=[], why=_NO_DIRTY),
-    Foreign(name="dirty_workers", flags=("--dirty-workers",), default=0, why=_NO_DIRTY),
-    Foreign(name="dirty_timeout", flags=("--dirty-timeout",), default=300, why=_NO_DIRTY),
-    Foreign(name="dirty_threads", flags=("--dirty-threads",), default=1, why=_NO_DIRTY),
-    Foreign(name="dirty_graceful_timeout", flags=("--dirty-graceful-timeout",), default=30, why=_NO_DIRTY),
+    *(_plain(name, default, _NO_DIRTY) for name, default in _DIRTY.items()),
     # Dirty Arbiter Hooks
-    Foreign(name="on_dirty_starting", why=_NO_DIRTY),
-    Foreign(name="dirty_post_fork", why=_NO_DIRTY),
-    Foreign(name="dirty_worker_init", why=_NO_DIRTY),
-    Foreign(name="dirty_worker_exit", why=_NO_DIRTY),
+    *(Foreign(name=name, why=_NO_DIRTY) for name in _DIRTY_HOOKS),
     # Control
     Foreign(name="control_socket", flags=("--control-socket",), why=_NO_CONTROL),
     Foreign(name="control_socket_mode", flags=("--control-socket-mode",), default=0o600, why=_NO_CONTROL),
@@ -437,6 +387,6 @@ SETTINGS: Final[tuple[Foreign, ...]] = (
         why="there is no control socket",
     ),
 )
-"""In gunicorn's own order."""
+"""By the sections that gunicorn has them in, nearly in its own order."""
 
 BY_NAME: Final = {setting.name: setting for setting in SETTINGS}
