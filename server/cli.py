@@ -242,7 +242,9 @@ def _serve(**values: Any) -> int:
     try:
         found = config.resolution(given, os.environ, {})
         if found.settings.print_config:
-            return _print_config(found)
+            _print_config(found)
+            if not found.settings.check_config:
+                return 0
         return run(
             found.settings, handover, lambda: config.resolve(given, os.environ, _remark), found.remarks
         )
@@ -251,14 +253,13 @@ def _serve(**values: Any) -> int:
             handover.channel.close()
 
 
-def _print_config(found: config.Resolution) -> int:
+def _print_config(found: config.Resolution) -> None:
     from aserve import configprint
 
     for remark in found.remarks:
         if not isinstance(remark, Note):
             click.echo(f"aserve: warning: {remark}", err=True)
     click.echo(configprint.text(found), nl=False)
-    return 0
 
 
 def _remark(remark: str) -> None:

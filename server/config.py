@@ -73,18 +73,20 @@ def resolution(
     """
     well_known, own = [*from_well_known(environ)], [*from_environment(environ)]
     above = [*own, *from_command_line(cli_values), *from_keywords(keywords)]
-    named = [*_named_file(above)]
-    file = _read(named, above)
+    found = [*from_search(above)]
+    file = _read([*found, *above])
     layers: tuple[Iterable[Given], ...]
-    remarks: list[str] = [Note(f"configuration file found: {entry.value}") for entry in named]
+    remarks: list[str] = [Note(f"configuration file found: {entry.value}") for entry in found]
     if file is not None and file.gunicorns:
         from aserve import gunicornargs
 
         arguments, more = gunicornargs.read(environ, OPTIONS)
-        layers = (well_known, from_file(file), [*from_gunicorns_arguments(arguments)], named, above)
+        layers = (well_known, from_file(file), [*from_gunicorns_arguments(arguments)], above)
         remarks += more
     else:
-        layers = (named, from_file(file), well_known, above)
+        layers = (found, from_file(file), well_known, above)
+        if environ.get("GUNICORN_CMD_ARGS"):
+            remarks.append(Note("GUNICORN_CMD_ARGS has no effect without a configuration file of gunicorn's"))
     given = {entry.option.name: entry for layer in (from_service_manager(), *layers) for entry in layer}
     remarks += file.remarks if file is not None else ()
     remarks += _apply_worker_class(given)
@@ -95,17 +97,17 @@ def resolution(
     return Resolution(settings, origins, tuple(remarks))
 
 
-def _named_file(given: list[Given]) -> Iterator[Given]:
-    """Yield the configuration file that is found, if none is named."""
+def from_search(given: list[Given]) -> Iterator[Given]:
+    """Yield the configuration file that is found, if `given` names none."""
     if any(entry.option.name == "config" for entry in given):
         return
     if (name := configsearch.find()) is not None:
         yield Given(_BY_NAME["config"], name, "--config", "working directory")
 
 
-def _read(found: list[Given], given: list[Given]) -> ConfigFile | None:
+def _read(given: list[Given]) -> ConfigFile | None:
     """Read the configuration file that the last of those who name one means."""
-    named = [entry for entry in (*found, *given) if entry.option.name == "config"]
+    named = [entry for entry in given if entry.option.name == "config"]
     if not named:
         return None
     from aserve import configfile  # with much that nobody else needs
@@ -223,7 +225,7 @@ def _with_named_sockets(settings: Settings, given: Mapping[str, Given]) -> Setti
 
 def _check(settings: Settings, given: Mapping[str, Given]) -> None:
     """Check what no single option can know."""
-    if not settings.app and not settings.print_config:
+    if not settings.app and (settings.check_config or not settings.print_config):
         raise UsageError(
             "no application is named: write its module and attribute, such as main:app (--help tells more)"
         )

@@ -105,3 +105,8 @@ def test_the_command_prints_and_ends(tmp_path: Path) -> None:
         == "aserve: warning: aserve.toml:2: there is no setting 'wrokers': did you mean 'workers'?\n"
     )
     assert aserve("--print-config", "--workers", "x", cwd=tmp_path).status == 2
+    both = aserve("--print-config", "--check-config", "nothing:app", cwd=tmp_path)
+    assert both.status == 2
+    assert both.out == ended.out.replace(
+        "# app = none  # default", 'app = "nothing:app"  # command line: APP'
+    ).replace("check_config = false  # default", "check_config = true  # command line: --check-config")

@@ -70,7 +70,14 @@ def test_the_environment_and_the_command_line_win() -> None:
 
 
 def test_gunicorns_command_line_is_not_meant() -> None:
-    assert settings("timeout = 2", {"GUNICORN_CMD_ARGS": "--workers 9"}).workers == 1
+    write("timeout = 2")
+    said: list[str] = []
+    found = config.resolve({"app": "main:app"}, {"GUNICORN_CMD_ARGS": "--workers 9"}, said.append)
+    assert found.workers == 1
+    assert said == [
+        "configuration file found: aserve.toml",
+        "GUNICORN_CMD_ARGS has no effect without a configuration file of gunicorn's",
+    ]
 
 
 def test_hooks_are_named_by_their_path() -> None:
