@@ -129,9 +129,6 @@ PROXY_FIELDS: Final = frozenset(
     }
 )
 
-# Those among them that tell the scheme.
-SCHEME_FIELDS: Final = frozenset({b"x-forwarded-proto", b"x-forwarded-protocol", b"x-forwarded-ssl"})
-
 # The methods that httptools knows; one list, so that both parsers give the same verdict.
 _METHOD_NAMES: Final = (
     "GET HEAD POST PUT DELETE CONNECT OPTIONS TRACE PATCH QUERY ACL BIND CHECKOUT COPY LINK LOCK "

@@ -23,7 +23,7 @@ from aserve.options import Settings
 from aserve.processes import LEAVING_TIME, limit_leaving
 from aserve.protocols.exchange import Exchange
 from aserve.protocols.options import ConnectionOptions, WebSocketOptions
-from aserve.protocols.policy import PROXY_FIELDS, SCHEME_FIELDS
+from aserve.protocols.policy import PROXY_FIELDS
 from aserve.protocols.serving import Group
 from aserve.protocols.trust import Trust
 from aserve.sharedpage import Slot
@@ -247,6 +247,7 @@ class Service:
 def connection_options(settings: Settings) -> ConnectionOptions:
     """Return what connections need to know of the settings."""
     line, field = settings.limit_request_line, settings.limit_request_field_size
+    forwarded = frozenset(name.encode() for name in settings.forwarded_headers) or PROXY_FIELDS
     head = settings.limit_request_head or max(DEFAULT_HEAD, line + field + len("\r\n" * 3))
     return ConnectionOptions(
         http=settings.http,
@@ -267,7 +268,7 @@ def connection_options(settings: Settings) -> ConnectionOptions:
         date_header=not settings.no_date_header,
         headers=settings.header,
         forwarded_trust=Trust(settings.forwarded_allow_ips, dict(settings.secure_scheme_headers)),
-        forwarded_fields=_forwarded_fields(settings),
+        forwarded_fields=forwarded | {name for name, _ in settings.secure_scheme_headers},
         proxy_protocol=settings.proxy_protocol,
         proxy_trust=Trust(settings.proxy_allow_from),
         websocket=WebSocketOptions(
@@ -282,13 +283,6 @@ def connection_options(settings: Settings) -> ConnectionOptions:
             window_bits=settings.ws_deflate_window_bits,
         ),
     )
-
-
-def _forwarded_fields(settings: Settings) -> frozenset[bytes]:
-    fields = frozenset(name.encode() for name in settings.forwarded_headers) or PROXY_FIELDS
-    if settings.secure_scheme_headers:
-        return fields - SCHEME_FIELDS | {name for name, _ in settings.secure_scheme_headers}
-    return fields
 
 
 def _failure(error: BootError | LifespanError) -> Failed:
