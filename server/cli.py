@@ -110,19 +110,13 @@ def run(
 
 
 def _check(settings: Settings) -> int:
-    """Say whether the application could be served; what is wrong with it is a matter of the configuration."""
-    try:
-        interface = _interface(settings)
-    except Exception as error:
-        if exit_status(error) == 1:
-            raise
-        return _fail(error, EXIT_USAGE)
+    """Load the application as a worker does, and say whether it could be served."""
+    interface = _interface(settings)
     click.echo(f"configuration ok: {settings.app} can be served ({interface})")
     return 0
 
 
 def _interface(settings: Settings) -> str:
-    """Load the application as a worker does, and return what it speaks."""
     import asyncio
     import atexit
     from contextlib import closing
@@ -245,12 +239,25 @@ def _serve(**values: Any) -> int:
             _print_config(found)
             if not found.settings.check_config:
                 return 0
-        return run(
-            found.settings, handover, lambda: config.resolve(given, os.environ, _remark), found.remarks
-        )
+        return _run(found, handover, lambda: config.resolve(given, os.environ, _remark))
     finally:
         if handover is not None:
             handover.channel.close()
+
+
+def _run(found: config.Resolution, handover: Handover | None, load: Callable[[], Settings]) -> int:
+    """Do what the settings say; what is wrong with one is told with the place where it stands.
+
+    Whatever --check-config finds to be wrong is a matter of the configuration.
+    """
+    try:
+        return run(found.settings, handover, load, found.remarks)
+    except Exception as error:
+        if isinstance(error, UserError):
+            found.place(error)
+        if found.settings.check_config and exit_status(error) != 1:
+            return _fail(error, EXIT_USAGE)
+        raise
 
 
 def _print_config(found: config.Resolution) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from aserve import activation, configsearch, workerclasses
 from aserve.adapters import GREENLETS
 from aserve.declaration import Option
-from aserve.errors import Mistakes, UsageError
+from aserve.errors import Mistakes, UsageError, UserError
 from aserve.hooks import NO_HOOKS
 from aserve.options import OPTIONS, Settings
 from aserve.remarks import Note
@@ -41,7 +41,18 @@ class Resolution:
 
     settings: Settings
     origins: Mapping[str, str]
-    remarks: tuple[str, ...] = field(default=())
+    remarks: tuple[str, ...] = ()
+    sources: Mapping[str, str] = field(default_factory=dict)
+    """As `origins`, in the words of messages."""
+
+    def place(self, error: UserError) -> None:
+        """Have an error that begins with an option's flag begin with where its value comes from instead."""
+        text = str(error)
+        for name, source in self.sources.items():
+            flag = f"{_BY_NAME[name].label}: "
+            if text.startswith(flag):
+                error.args = (f"{source}: {text.removeprefix(flag)}",)
+                return
 
 
 def resolve(
@@ -94,7 +105,8 @@ def resolution(
     settings = _with_named_sockets(Settings(**values, hooks=NO_HOOKS if file is None else file.hooks), given)
     _check(settings, given)
     origins = {name: entry.origin for name, entry in given.items()}
-    return Resolution(settings, origins, tuple(remarks))
+    sources = {name: entry.source for name, entry in given.items()}
+    return Resolution(settings, origins, tuple(remarks), sources)
 
 
 def from_search(given: list[Given]) -> Iterator[Given]:

@@ -247,6 +247,16 @@ def test_the_command_checks_all_of_it(tmp_path: Path) -> None:
         "aserve: error: aserve.toml:2: timeout: -1 is negative",
         "aserve: error: --backlog: 'x' is not a whole number",
     ]
+    write('\nerrorlog = "no/log"')
+    assert refused("main:app", cwd=tmp_path).startswith(
+        "aserve.toml:2: errorlog: cannot write to 'no/log': No"
+    )
+    for name in ("chdir", "accesslog"):
+        write(f'\n\n{name} = "no/where"')
+        for args in ([], ["--check-config"]):
+            ended = aserve(*args, "main:app", cwd=tmp_path)
+            assert ended.status == 2
+            assert ended.err.splitlines()[-1].startswith(f"aserve: error: aserve.toml:3: {name}: cannot ")
     write('workers = 2\nspeww = true\napp = "main:app"')
     ended = aserve("--check-config", cwd=tmp_path)
     assert (ended.status, ended.out) == (0, "configuration ok: main:app can be served (wsgi)\n")
