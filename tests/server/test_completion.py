@@ -71,23 +71,32 @@ def test_each_shell_gets_its_script(shell: str, tmp_path: Path) -> None:
         subprocess.run([program, "-n"], input=done.stdout, text=True, check=True)  # it can be parsed
 
 
-def test_bash_itself_completes(tmp_path: Path) -> None:
-    bash = shutil.which("bash")
-    if bash is None:
-        pytest.skip("needs bash")
-    script = (
-        'eval "$(_ASERVE_COMPLETE=bash_source aserve)"\n'
-        "COMP_WORDS=(aserve --max-requests-j)\nCOMP_CWORD=1\n_aserve_completion aserve\n"
-        'printf "%s\\n" "${COMPREPLY[@]}"'
-    )
+def completed_by(shell: str, script: str, cwd: Path) -> list[str]:
+    program = shutil.which(shell)
+    if program is None:
+        pytest.skip(f"needs {shell}")
     folder = Path(sys.executable).parent
     done = subprocess.run(
-        [bash, "-c", script],
-        cwd=tmp_path,
+        [program, "-c", script],
+        cwd=cwd,
         env=clean_environment() | {"PATH": f"{folder}{os.pathsep}{os.environ['PATH']}"},
         capture_output=True,
         text=True,
         timeout=30,
         check=True,
     )
-    assert done.stdout.split() == ["--max-requests-jitter"]
+    return done.stdout.split()
+
+
+def test_bash_itself_completes(tmp_path: Path) -> None:
+    script = (
+        'eval "$(_ASERVE_COMPLETE=bash_source aserve)"\n'
+        "COMP_WORDS=(aserve --max-requests-j)\nCOMP_CWORD=1\n_aserve_completion aserve\n"
+        'printf "%s\\n" "${COMPREPLY[@]}"'
+    )
+    assert completed_by("bash", script, tmp_path) == ["--max-requests-jitter"]
+
+
+def test_fish_itself_completes(tmp_path: Path) -> None:
+    script = 'env _ASERVE_COMPLETE=fish_source aserve | source; complete -C "aserve --max-requests-j"'
+    assert completed_by("fish", script, tmp_path)[:1] == ["--max-requests-jitter"]
