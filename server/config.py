@@ -177,7 +177,11 @@ def from_keywords(values: Mapping[str, object]) -> Iterator[Given]:
     """Yield what the keywords of a call give. Raises UsageError for a name that is no option's."""
     for name, value in values.items():
         if name not in _BY_NAME:
-            raise UsageError(f"{name}: there is no such setting: docs/settings.md lists them")
+            import difflib
+
+            close = difflib.get_close_matches(name, _BY_NAME, 1)
+            hint = f"did you mean {close[0]!r}?" if close else "docs/settings.md lists them"
+            raise UsageError(f"there is no setting {name!r}: {hint}")
         yield Given(_BY_NAME[name], value, name, f"keyword: {name}")
 
 

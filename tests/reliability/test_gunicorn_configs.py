@@ -7,6 +7,7 @@ said in docs/gunicorn.md.
 from __future__ import annotations
 
 import contextlib
+import grp
 import json
 import os
 import pwd
@@ -284,7 +285,7 @@ def test_what_the_system_sees(open_folder: Path, user: str) -> None:
     if prefix is None:
         pytest.skip("needs root, and a Python that another user can reach")
     options = ["-c", "gunicorn.conf.py"]
-    environ = {"SHOP_USER": user}
+    environ = {"SHOP_USER": user, "SHOP_GROUP": "daemon"} if user else {}
     with ServerProcess(*options, bind=None, cwd=open_folder, prefix=prefix, env=environ) as server:
         found = get(server.target)
         assert found["cwd"] == str(open_folder / "src")  # chdir
@@ -295,7 +296,7 @@ def test_what_the_system_sees(open_folder: Path, user: str) -> None:
         assert found["umask"] == 0o027
         if user:
             account = pwd.getpwnam(user)
-            assert (found["uid"], found["gid"]) == (account.pw_uid, account.pw_gid)
+            assert (found["uid"], found["gid"]) == (account.pw_uid, grp.getgrnam("daemon").gr_gid)
             assert 0 not in found["groups"]  # initgroups
         pid = int((open_folder / "run" / "shop.pid").read_text())
         assert pid == server.pid
