@@ -17,6 +17,7 @@ import shutil
 import signal
 import socket
 import stat
+import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -388,6 +389,10 @@ def test_values_from_the_environment(configured: Configured, app_dir: Path) -> N
     assert server.lines("stdout")[1:] == []  # no access log
     (warned,) = server.warnings()
     assert "ignored, since there are no such settings: workers_per_core, cores, web_concurrency" in warned
+    if (program := shutil.which("ss")) is not None:
+        command = [program, "--listening", "--tcp", "--numeric", "--no-header", f"sport = :{server.port}"]
+        listening = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
+        assert listening[2] == "64"  # backlog
     # A reload reads it again
     file = app_dir / "gunicorn.conf.py"
     file.write_text(file.read_text() + "\nraw_env = ['NEW=1']\nwokers = 5\n")
