@@ -59,8 +59,7 @@ bench:
 	$(PYTHON) -m benchmarks $(BENCH)
 
 docs: install
-	$(BIN)/python -m aserve.reference > build/settings.md
-	mv build/settings.md docs/settings.md
+	$(BIN)/python -m aserve.reference docs
 
 install: $(INSTALLED)
 

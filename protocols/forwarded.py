@@ -122,7 +122,7 @@ def _read(fields: Iterable[tuple[bytes, bytes]], trust: Trust) -> Origin:
     except ValueError:
         raise RequestRefusedError(policy.BAD_FORWARDED) from None
     client = _PEER if element.hop is None else element.hop.client
-    scheme = _scheme(values, element)
+    scheme = _stated_scheme(values, trust.secure) if trust.secure else _scheme(values, element)
     host, server, port = _server(values, element, scheme)
     return Origin(client, scheme, host, server, port, _prefix(values))
 
@@ -134,6 +134,20 @@ def _scheme(values: Mapping[bytes, str], element: Element) -> str | None:
             found.append(_known(words, member, policy.BAD_FORWARDED_PROTO))
     if "proto" in element.pairs:
         found.append(_known(_SCHEMES, element.pairs["proto"], policy.BAD_FORWARDED))
+    return _agreed(found)
+
+
+def _stated_scheme(values: Mapping[bytes, str], secure: Mapping[bytes, str]) -> str | None:
+    """The scheme, if it is the user's own choice which fields tell it, as gunicorn's
+    secure_scheme_headers have it: the value that is named means https, any other http.
+    """
+    found = []
+    for name, word in secure.items():
+        words = _SCHEME_FIELDS.get(name, {})
+        if words.get(word.lower()) == "https":
+            found += [_known(words, member, policy.BAD_FORWARDED_PROTO) for member in _members(values, name)]
+        elif name in values:
+            found.append("https" if values[name] == word else "http")
     return _agreed(found)
 
 

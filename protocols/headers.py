@@ -37,10 +37,13 @@ RESPONSE_SPECIAL: Final = frozenset(
 )
 
 
-def request_name(name: bytes) -> bytes:
-    """The lower-cased form of a request header's name; raises `RequestRefusedError` if it is no token."""
+def request_name(name: bytes, uncached: frozenset[bytes] = PROXY_FIELDS) -> bytes:
+    """The lower-cased form of a request header's name; raises `RequestRefusedError` if it is no token.
+
+    uncached: names that have a meaning for the server, besides those that always have one.
+    """
     lower = name.lower()
-    if lower in SPECIAL_HEADERS or lower in PROXY_FIELDS:
+    if lower in SPECIAL_HEADERS or lower in PROXY_FIELDS or lower in uncached:
         return lower
     if not is_token(lower):
         raise RequestRefusedError(MALFORMED)

@@ -58,7 +58,8 @@ class ConnectionOptions:
     headers: more of them for every response.
 
     Proxies. forwarded_trust: whose X-Forwarded-* and Forwarded headers are believed, None for
-    nobody's. forwarded_fields: which of them, in lower case. proxy_protocol: "off", or the
+    nobody's. forwarded_fields: which of them, and others that tell the scheme
+    (`Trust.secure`), in lower case. proxy_protocol: "off", or the
     version of the PROXY protocol's header that connections begin with, "auto" for either.
     proxy_trust: who may make such connections, None for nobody.
 

@@ -274,7 +274,7 @@ class RequestReader:
 
     def _examine(self, name: bytes, value: bytes) -> bytes:
         """The lower-cased form of a name that is not in the cache, with note taken of what it means."""
-        lower = request_name(name)
+        lower = request_name(name, self.options.forwarded_fields)
         if lower == b"host":
             if self.host is not None:
                 raise RequestRefusedError(policy.HOST_REPEATED)
@@ -285,7 +285,7 @@ class RequestReader:
             if self.special is None:
                 self.special = []
             self.special.append((lower, value))
-        elif lower in policy.PROXY_FIELDS:
+        elif lower in policy.PROXY_FIELDS or lower in self.options.forwarded_fields:
             self._note_proxied(lower, value)
         elif b"_" in lower and self.options.header_map != "dangerous":
             if self.options.header_map == "refuse":

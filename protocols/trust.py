@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import ipaddress
 import socket
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 if TYPE_CHECKING:
     from aserve.protocols.forwarded import Origin
 
 _Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+_USUAL: Final[Mapping[bytes, str]] = MappingProxyType({})
 
 # ::ffff:192.0.2.1 is 192.0.2.1 (RFC 4291 §2.5.5.2).
 _MAPPED: Final = bytes(10) + b"\xff\xff"
@@ -45,13 +48,17 @@ class Trust:
     everybody (whatever stands beside it). Raises ValueError for anything else, with one line that
     says what to write.
 
+    secure: the only fields that tell whether the client's connection is a secure one, in lower case, each
+    with the value that says so; none for the usual ones.
+
     everybody, unix: whether those words are among them. origins: for `forwarded.resolve`, what the
     fields of recent requests have come to.
     """
 
-    __slots__ = ("_addresses", "_networks", "everybody", "origins", "unix")
+    __slots__ = ("_addresses", "_networks", "everybody", "origins", "secure", "unix")
 
-    def __init__(self, addresses: Iterable[str]) -> None:
+    def __init__(self, addresses: Iterable[str], secure: Mapping[bytes, str] = _USUAL) -> None:
+        self.secure = secure
         self.everybody = False
         self.unix = False
         self.origins: dict[tuple[tuple[bytes, bytes], ...], Origin] = {}

@@ -15,9 +15,11 @@ import click
 from click.core import ParameterSource
 
 from aserve import __version__, activation, config, daemon, origin
+from aserve.completion import completer
 from aserve.declaration import Option
-from aserve.errors import UsageError, UserError, describe, exit_status
+from aserve.errors import EXIT_USAGE, Mistakes, UserError, describe, exit_status
 from aserve.options import OPTIONS, Settings
+from aserve.remarks import Note, level_of
 
 if TYPE_CHECKING:
     from aserve.handover import Handover
@@ -26,15 +28,20 @@ _ABOUT = """Serve the ASGI or WSGI application APP.
 
 APP is module:attribute such as main:app, module:factory() for what a factory returns, or a module
 alone for its 'application' or 'app'.
+
+\b
+  aserve main:app                         on http://127.0.0.1:8000
+  aserve -b :8000 -w auto main:app        for everybody, with a worker per CPU
+  aserve -c gunicorn.conf.py shop.wsgi    with a configuration of gunicorn's
+  aserve --reload main:app                while it is being written
 """
 _EPILOG = """Every option has an environment variable as well, which the command line overrules: ASERVE_ and
-its name, such as ASERVE_WORKERS=4 or ASERVE_BIND=:8000,unix:/run/app.sock.
+its name, such as ASERVE_WORKERS=4 or ASERVE_BIND=:8000,unix:/run/app.sock. So it has a place in
+aserve.toml, or in [tool.aserve] of pyproject.toml: workers = 4.
 """
 _VERSION_FLAGS: Final = ("-v", "--version")
 _HELP_FLAGS: Final = ("-h", "--help")
 _FLAGS_WIDTH: Final = 28
-_ALIKE: Final = 0.83
-"""How much a wrong flag has to resemble the one that is suggested: swapped letters are as much as that."""
 _INTERRUPTED: Final = 130
 """The exit status of a program that ended on INT, by the shells' convention."""
 
@@ -44,7 +51,9 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     try:
         status = command.main(arguments, prog_name="aserve", standalone_mode=False)
     except click.ClickException as error:
-        status = _fail(_reworded(error, arguments))
+        from aserve.rewording import reworded
+
+        status = _fail(reworded(error, (*_VERSION_FLAGS, *_HELP_FLAGS)))
     except click.Abort:
         status = _INTERRUPTED
     except Exception as error:
@@ -75,16 +84,12 @@ def run(
     identity.set_umask(settings)
     log = logs.configure(settings)
     for remark in remarks:
-        log.warning("%s", remark)
+        log.log(level_of(remark), "%s", remark)
     if settings.access_logfile is not None:
         from aserve import accesslog
 
         accesslog.check(settings)
     if settings.check_config:
-        identity.assume(settings)
-        importpath.extend(settings)
-        if settings.hooks.footprint is not None:
-            settings.hooks.footprint.settle(settings)
         return _check(settings)
     # What is imported now stays: a collection would find nothing. The supervisor turns it on again.
     gc.disable()
@@ -105,31 +110,45 @@ def run(
 
 
 def _check(settings: Settings) -> int:
-    import asyncio
-    import atexit
-    from contextlib import closing
-
-    from aserve.adapters import GREENLETS, make_runner
-    from aserve.adapters.interfaces import detect
-    from aserve.worker import load
-
-    kind = settings.worker_class
-    with closing(asyncio.new_event_loop()) as loop:
-        runner = make_runner(kind, loop) if kind in GREENLETS else None
-        try:
-            interface = detect(load(settings, runner), kind)
-        finally:
-            if runner is not None:
-                loop.run_until_complete(runner.unload(atexit._run_exitfuncs))
+    """Load the application as a worker does, and say whether it could be served."""
+    interface = _interface(settings)
     click.echo(f"configuration ok: {settings.app} can be served ({interface})")
     return 0
 
 
-def _fail(error: Exception) -> int:
-    status = exit_status(error)
+def _interface(settings: Settings) -> str:
+    import asyncio
+    import atexit
+    from contextlib import closing
+
+    from aserve import identity, importpath
+    from aserve.adapters import GREENLETS, make_runner
+    from aserve.adapters.interfaces import detect
+    from aserve.worker import load
+
+    identity.assume(settings)
+    importpath.extend(settings)
+    if settings.hooks.footprint is not None:
+        settings.hooks.footprint.settle(settings)
+    kind = settings.worker_class
+    with closing(asyncio.new_event_loop()) as loop:
+        runner = make_runner(kind, loop) if kind in GREENLETS else None
+        try:
+            return str(detect(load(settings, runner), kind))
+        finally:
+            if runner is not None:
+                loop.run_until_complete(runner.unload(atexit._run_exitfuncs))
+
+
+def _fail(error: Exception, status: int = 0) -> int:
+    """Say what is wrong, and return `status`, by default the error's own."""
+    status = status or exit_status(error)
     if status == 1:
         raise error  # our own mistake: its traceback is for us
-    text = _first_line_last(describe(error))
+    if isinstance(error, Mistakes):
+        text = "\n".join(map(_first_line_last, error.lines))
+    else:
+        text = _first_line_last(describe(error))
     if not daemon.report(status, text):
         click.echo(text, err=True)
     return status
@@ -173,7 +192,7 @@ def _parameters() -> Iterator[click.Parameter]:
                 [option.name], metavar=f"[{option.metavar}]", required=False, type=click.UNPROCESSED
             )
         elif option.is_flag:
-            yield click.Option([*option.flags, option.name], is_flag=True)
+            yield click.Option([*option.flags, option.name], is_flag=True, help=option.help)
         elif option.alone:
             yield click.Option(
                 [*option.flags, option.name],
@@ -181,6 +200,8 @@ def _parameters() -> Iterator[click.Parameter]:
                 is_flag=False,
                 flag_value=option.alone,
                 metavar=option.metavar,
+                help=option.help,
+                shell_complete=completer(option),
             )
         else:
             yield click.Option(
@@ -188,6 +209,8 @@ def _parameters() -> Iterator[click.Parameter]:
                 type=click.UNPROCESSED,
                 multiple=option.multiple,
                 metavar=option.metavar,
+                help=option.help,
+                shell_complete=completer(option),
             )
     yield click.Option(
         [*_VERSION_FLAGS], is_flag=True, is_eager=True, expose_value=False, callback=_print_version
@@ -210,19 +233,46 @@ def _serve(**values: Any) -> int:
     origin.remember()
     handover = _handover()
 
-    remarks: list[str] = []  # for a log that there is not yet
     try:
-        settings = config.resolve(given, os.environ, remarks.append)
-        return run(settings, handover, lambda: config.resolve(given, os.environ, _warn), remarks)
+        found = config.resolution(given, os.environ, {})
+        if found.settings.print_config:
+            _print_config(found)
+            if not found.settings.check_config:
+                return 0
+        return _run(found, handover, lambda: config.resolve(given, os.environ, _remark))
     finally:
         if handover is not None:
             handover.channel.close()
 
 
-def _warn(remark: str) -> None:
+def _run(found: config.Resolution, handover: Handover | None, load: Callable[[], Settings]) -> int:
+    """Do what the settings say; what is wrong with one is told with the place where it stands.
+
+    Whatever --check-config finds to be wrong is a matter of the configuration.
+    """
+    try:
+        return run(found.settings, handover, load, found.remarks)
+    except Exception as error:
+        if isinstance(error, UserError):
+            found.place(error)
+        if found.settings.check_config and exit_status(error) != 1:
+            return _fail(error, EXIT_USAGE)
+        raise
+
+
+def _print_config(found: config.Resolution) -> None:
+    from aserve import configprint
+
+    for remark in found.remarks:
+        if not isinstance(remark, Note):
+            click.echo(f"aserve: warning: {remark}", err=True)
+    click.echo(configprint.text(found), nl=False)
+
+
+def _remark(remark: str) -> None:
     import logging  # there since long, when this is called
 
-    logging.getLogger("aserve").warning("%s", remark)
+    logging.getLogger("aserve").log(level_of(remark), "%s", remark)
 
 
 def _handover() -> Handover | None:
@@ -234,43 +284,6 @@ def _handover() -> Handover | None:
             return handover
     activation.take(os.environ)
     return None
-
-
-def _reworded(error: click.ClickException, arguments: Sequence[str] | None) -> UsageError:
-    """Return what click says in our words, which say what to write instead."""
-    if isinstance(error, click.NoSuchOption):
-        return UsageError(f"there is no option {error.option_name}{_suggestion(error.option_name)}")
-    if isinstance(error, click.BadOptionUsage):
-        option = _option(error.option_name)
-        if option is not None and option.is_flag:
-            return UsageError(f"{error.option_name} takes no value: write it alone")
-        if option is not None:
-            return UsageError(
-                f"{error.option_name} needs a value: write {error.option_name} {option.metavar}"
-            )
-    message = error.format_message().strip().rstrip(".")
-    if message.startswith("Got unexpected extra argument"):
-        _, _, extra = message.partition("(")
-        return UsageError(
-            f"one application is served, {extra.rstrip(')')!r} is too much: quote a value with blanks"
-        )
-    return UsageError(message[:1].lower() + message[1:])
-
-
-def _option(flag: str) -> Option | None:
-    return next((option for option in OPTIONS if flag in (*option.flags, option.name)), None)
-
-
-def _suggestion(flag: str) -> str:
-    """Return what to write for an unknown flag: another server's name for it, or what it resembles."""
-    import difflib
-
-    for option in OPTIONS:
-        if flag in option.elsewhere:
-            return f": write {option.label} {option.metavar}".rstrip()
-    known = [*_VERSION_FLAGS, *_HELP_FLAGS, *(known for option in OPTIONS for known in option.flags)]
-    close = difflib.get_close_matches(flag, known, n=1, cutoff=_ALIKE)
-    return f": did you mean {close[0]}?" if close else ": aserve --help lists them"
 
 
 command = Command(

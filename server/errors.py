@@ -8,6 +8,7 @@ nothing.
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Final
 
@@ -36,6 +37,14 @@ class UsageError(UserError):
     """An option, environment variable or setting has a wrong name or value."""
 
     status = EXIT_USAGE
+
+
+class Mistakes(UsageError):
+    """Several settings are wrong; `lines` say of each what is."""
+
+    def __init__(self, lines: Sequence[str]) -> None:
+        super().__init__(f"{lines[0]} (and {len(lines) - 1} more)")
+        self.lines = tuple(lines)
 
 
 class BootError(UserError):

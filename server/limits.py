@@ -223,6 +223,17 @@ class ClientSettings:
         help="The names of the headers that are believed of those proxies, for proxies that set only some of "
         "them; the others come from clients then.",
     )
+    secure_scheme_headers: tuple[tuple[bytes, str], ...] = option(
+        "--secure-scheme-headers",
+        section="Proxies",
+        metavar="NAME:VALUE,...",
+        parse=validators.secure_scheme_headers,
+        multiple=True,
+        default=(),
+        default_text="the usual ones (docs/proxies.md)",
+        help="The only headers of those proxies that tell whether the client's connection is secure, each "
+        "with the value that says so, such as X-Scheme:https; any other value says that it is not.",
+    )
     proxy_protocol: Literal["off", "v1", "v2", "auto"] = option(
         "--proxy-protocol",
         section="Proxies",

@@ -107,7 +107,8 @@ def reopen(*, only_moved: bool = False) -> None:
     for handler in logger.handlers:
         if not isinstance(handler, logging.FileHandler):
             continue
-        assert handler.stream is not None  # it was opened at once
+        if handler.stream is None:  # closed by logging.config in an application; the next line opens it
+            continue
         descriptor = handler.stream.fileno()
         if only_moved and not _is_elsewhere(handler.baseFilename, descriptor):
             continue

@@ -11,23 +11,18 @@ from __future__ import annotations
 import dataclasses
 from typing import Final, Literal
 
-from aserve import validators
-from aserve.adapters import RUNNERS
+from aserve import validators, workerclasses
 from aserve.binds import Bind
 from aserve.declaration import Option, option
 from aserve.hooks import NO_HOOKS, Hooks
 from aserve.tlsoptions import TLSSettings
+from aserve.workerclasses import WORKER_CLASSES
 
 SECTIONS: Final = (
     *("Application", "Sockets", "Workers", "Recycling", "Timeouts", "Slow clients", "Limits"),
     *("WebSockets", "Headers", "Proxies", "TLS", "Logging", "Process", "Development", "Start"),
 )
 """The order in which help and reference have them."""
-
-WORKER_CLASSES: Final = ("auto", "asgi", *RUNNERS, "tornado")
-
-WORKER_CLASS_ALIASES: Final = {"gthread": "wsgi"}
-"""What others call them."""
 
 
 def usable_cpus() -> int:
@@ -61,13 +56,14 @@ class Settings(TLSSettings):
         "--worker-class",
         section="Application",
         metavar="|".join(WORKER_CLASSES),
-        parse=validators.choice(*WORKER_CLASSES, **WORKER_CLASS_ALIASES),
+        parse=workerclasses.parse,
         default="auto",
         elsewhere=("--interface",),
         help="The interface that the application speaks, auto tells it from the object; how WSGI is run: "
-        "wsgi in threads (gthread means the same), sync one request at a time, gevent and eventlet in "
+        "wsgi in threads, sync one request at a time, gevent and eventlet in "
         "greenlets, each with the extra of its name (docs/wsgi.md); tornado: with Tornado's own HTTP "
-        "server (docs/tornado.md).",
+        "server (docs/tornado.md). gunicorn's names and uvicorn's for it are understood as well "
+        "(docs/gunicorn.md).",
     )
     factory: bool = option(
         "--factory",
@@ -311,9 +307,9 @@ class Settings(TLSSettings):
         section="Start",
         metavar="FILE",
         parse=validators.text,
-        default_text="none",
-        help="A configuration file in Python with gunicorn's names of settings and hooks: its path, or "
-        "python:MODULE. Read again at a reload. See docs/configuration.md.",
+        default_text="aserve.toml, or pyproject.toml if it has [tool.aserve]",
+        help="A configuration file: TOML, or a program in Python with gunicorn's names of settings and "
+        "hooks (its path, or python:MODULE). Read again at a reload. See docs/configuration.md.",
     )
     check_config: bool = option(
         "--check-config",
@@ -321,7 +317,16 @@ class Settings(TLSSettings):
         parse=validators.boolean,
         default=False,
         default_text="off",
-        help="Load the application, say whether it could be served, and end.",
+        help="Say all that is wrong with the settings, load the application, say whether it could be "
+        "served, and end: with status 0, or 2 if anything is wrong.",
+    )
+    print_config: bool = option(
+        "--print-config",
+        section="Start",
+        parse=validators.boolean,
+        default=False,
+        default_text="off",
+        help="Print all settings and where each comes from, as TOML, and end; secrets are masked.",
     )
     hooks: Hooks = dataclasses.field(default=NO_HOOKS, repr=False, compare=False)
     """What else a configuration file has; see hooks.py."""

@@ -221,6 +221,7 @@ class Service:
 def connection_options(settings: Settings) -> ConnectionOptions:
     """Return what connections need to know of the settings."""
     line, field = settings.limit_request_line, settings.limit_request_field_size
+    forwarded = frozenset(name.encode() for name in settings.forwarded_headers) or PROXY_FIELDS
     head = settings.limit_request_head or max(DEFAULT_HEAD, line + field + len("\r\n" * 3))
     return ConnectionOptions(
         http=settings.http,
@@ -240,8 +241,8 @@ def connection_options(settings: Settings) -> ConnectionOptions:
         server_header=None if settings.no_server_header else b"aserve",
         date_header=not settings.no_date_header,
         headers=settings.header,
-        forwarded_trust=Trust(settings.forwarded_allow_ips),
-        forwarded_fields=frozenset(name.encode() for name in settings.forwarded_headers) or PROXY_FIELDS,
+        forwarded_trust=Trust(settings.forwarded_allow_ips, dict(settings.secure_scheme_headers)),
+        forwarded_fields=forwarded | {name for name, _ in settings.secure_scheme_headers},
         proxy_protocol=settings.proxy_protocol,
         proxy_trust=Trust(settings.proxy_allow_from),
         websocket=WebSocketOptions(

@@ -22,7 +22,7 @@ from collections.abc import Callable
 from typing import Final
 
 import aserve
-from aserve import daemon, logs, mold, worker
+from aserve import cautions, daemon, logs, mold, worker
 from aserve.addresses import Addresses
 from aserve.children import Child
 from aserve.crew import Crew
@@ -247,6 +247,8 @@ class Supervisor:
             self._phase = next_phase(self._phase, Phase.RUNNING)
             count = self._staffing.count
             noun = "worker" if count == 1 else "workers"
+            for caution in cautions.about(self._staffing.current.settings):
+                _log.warning("%s", caution)
             _log.info("ready: %d %s in %.2f s", count, noun, time.monotonic() - self._started)
         if self._reloads.under_way:
             self._reloads.complete()

@@ -215,6 +215,24 @@ def forwarded_headers(value: object) -> tuple[str, ...]:
     return each(parse)(value)
 
 
+def secure_scheme_headers(value: object) -> tuple[tuple[bytes, str], ...]:
+    """Take names of headers with a value each: a mapping, or `NAME:VALUE` with commas between them."""
+    if isinstance(value, Mapping):
+        pairs = [(str(name), str(text)) for name, text in value.items()]
+    else:
+        pairs = [(name, text) for part in each(str)(value) for name, _, text in [part.partition(":")]]
+    return tuple(_secure_scheme_header(name.strip(), text.strip()) for name, text in pairs)
+
+
+def _secure_scheme_header(name: str, text: str) -> tuple[bytes, str]:
+    from aserve.protocols.policy import SPECIAL_HEADERS, is_token  # not needed for anything else here
+
+    lower = name.lower().encode("utf-8", "replace")
+    if not text or not is_token(lower) or b"_" in lower or lower in SPECIAL_HEADERS:
+        raise ValueError(f"{f'{name}:{text}'!r} tells no scheme: write NAME:VALUE, such as X-Scheme:https")
+    return lower, text
+
+
 def proxy_protocol(value: object) -> str:
     """Take off, v1, v2 or auto, and the truth values that older configurations have."""
     if str(value).strip().lower() in ("off", "v1", "v2", "auto"):

@@ -45,6 +45,7 @@ class WebSocketSettings(ClientSettings):
         parse=validators.size,
         default=16 * 2**20,
         default_text="16M",
+        gunicorn="websocket_max_message_size",
         elsewhere=("--websocket-max-message-size",),
         help="The largest message, all of its frames together and inflated; one above it closes with 1009. "
         "64K, 1M and the like can be written. 0: no limit.",

@@ -469,3 +469,42 @@ def test_it_is_refused_or_comes_to_something_that_applications_can_use(
         assert policy.is_host(found.host)
     assert found.port is None or 0 <= found.port <= 65535
     assert not found.prefix or (found.prefix.startswith(b"/") and not found.prefix.endswith(b"/"))
+
+
+# The scheme by headers of the user's own choice
+
+
+def scheme(secure: dict[bytes, str], *fields: str) -> str | None:
+    given = [(name.encode(), value.encode()) for name, value in (line.split(":", 1) for line in fields)]
+    return resolve(given, PEER, Trust(TRUST, secure)).scheme
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        (["x-scheme:https"], "https"),
+        (["x-scheme:http"], "http"),
+        (["x-scheme:HTTPS"], "http"),  # the value that was named, and no other
+        (["x-forwarded-proto:https"], None),
+        (["forwarded:proto=https"], None),
+        (["x-scheme:http", "x-forwarded-proto:https", "forwarded:proto=https"], "http"),
+        ([], None),
+    ],
+)
+def test_only_the_named_header_tells_the_scheme(fields: list[str], expected: str | None) -> None:
+    assert scheme({b"x-scheme": "https"}, *fields) == expected
+
+
+def test_the_usual_headers_keep_their_meaning_when_they_are_named() -> None:
+    assert scheme({b"x-forwarded-proto": "https"}, "x-forwarded-proto:https,https") == "https"
+    assert scheme({b"x-forwarded-proto": "https"}, "x-forwarded-ssl:on") is None
+    assert scheme({b"x-forwarded-proto": "yes"}, "x-forwarded-proto:yes") == "https"
+    with pytest.raises(RequestRefusedError) as caught:
+        scheme({b"x-forwarded-proto": "https"}, "x-forwarded-proto:ftp")
+    assert caught.value.refusal is policy.BAD_FORWARDED_PROTO
+
+
+def test_named_headers_that_contradict_each_other_are_refused() -> None:
+    with pytest.raises(RequestRefusedError) as caught:
+        scheme({b"x-scheme": "https", b"front-end-https": "on"}, "x-scheme:https", "front-end-https:off")
+    assert caught.value.refusal is policy.FORWARDED_CONTRADICTION

@@ -141,3 +141,15 @@ async def test_a_name_with_an_underscore_is_never_believed(serving: Serving) -> 
     async with serving(forwarded_trust=Trust(["*"]), header_map="dangerous") as host, host.client() as client:
         await client.ask(request("GET", "/", fields))
         assert host.begun[0].origin is None
+
+
+async def test_a_header_of_the_users_choice_tells_the_scheme(serving: Serving) -> None:
+    """Of every request on the connection: its name is not remembered as one without a meaning."""
+    secure = {b"x-front-scheme": "https"}
+    options = {"forwarded_trust": Trust(["*"], secure), "forwarded_fields": frozenset(secure)}
+    async with serving(**options) as host, host.client() as client:
+        for value in ("https", "http", "https"):
+            fields = [("X-Front-Scheme", value), ("X-Forwarded-Proto", "https")]
+            assert (await client.ask(request("GET", "/", fields))).status == 200
+        schemes = [exchange.origin and exchange.origin.scheme for exchange in host.begun]
+        assert schemes == ["https", "http", "https"]

@@ -131,3 +131,49 @@ def test_it_is_found_again_wherever_the_server_has_gone(serve: Serve, code: Code
         reload(server, count)
         wait_until(lambda count=count: len(server.worker_pids()) == count, f"{count} workers")  # type: ignore[misc]
     assert ask(server) == "one"
+
+
+# -- TOML -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("name", "head"), [("aserve.toml", ""), ("pyproject.toml", "[tool.aserve]\n")])
+def test_a_file_that_is_found_is_read_again(serve: Serve, code: Code, name: str, head: str) -> None:
+    """And found again: one that has come meanwhile counts, and so does one that has gone."""
+    code.asgi()
+    file = code.folder / name
+    file.write_text(head + 'app = "main:app"\nbind = "127.0.0.1:0"\nraw_env = ["A=1"]\n')
+    server = serve(bind=None)
+    server.wait_line(rf"\[INFO\] configuration file found: {name}$")
+    file.write_text(head + 'app = "main:app"\nbind = "127.0.0.1:0"\nworkers = 2\nwokers = 3\n')
+    reload(server, 2)
+    line = 5 if head else 4
+    server.wait_line(rf"\[WARNING\] {name}:{line}: there is no setting 'wokers': did you mean 'workers'\?$")
+    wait_until(lambda: len(server.worker_pids()) == 2, "two workers")
+    file.write_text(head + 'app = "main:app"\nworkers = "x"\n')
+    server.signal(signal.SIGHUP)
+    server.wait_line(
+        rf"\[ERROR\] reload abandoned: gen=3: {name}:{line - 2}: workers: 'x' is not a whole number"
+    )
+    assert ask(server) == "one"
+    file.unlink()
+    server.signal(signal.SIGHUP)
+    server.wait_line(r"\[ERROR\] reload abandoned: gen=4: no application is named")
+    assert len(server.worker_pids()) == 2
+    (code.folder / "aserve.toml").write_text('app = "main:app"\nbind = "127.0.0.1:0"\nworkers = 1\n')
+    reload(server, 5)
+    wait_until(lambda: len(server.worker_pids()) == 1, "one worker")
+
+
+def test_hooks_of_toml_are_called(serve: Serve, code: Code) -> None:
+    code.asgi()
+    (code.folder / "shop_hooks.py").write_text(
+        "def post_fork(server, worker): server.log.info('forked by the first')\n"
+    )
+    (code.folder / "aserve.toml").write_text('post_fork = "shop_hooks.post_fork"\n')
+    server = serve("main:app")
+    server.wait_line(r"\[INFO\] forked by the first$")
+    (code.folder / "shop_hooks.py").write_text(
+        "def post_fork(server, worker): server.log.info('forked by the second')\n"
+    )
+    reload(server, 2)
+    server.wait_line(r"\[INFO\] forked by the second$")

@@ -103,9 +103,11 @@ def test_little_is_imported_to_say_the_version(tmp_path: Path) -> None:
         (["--worker", "3", "main:app"], "there is no option --worker: did you mean --workers?"),
         (["--bnid", ":0", "main:app"], "there is no option --bnid: did you mean --bind?"),
         # What resembles another option only a little is more often one of another server.
-        (["--statsd-host", "x", "main:app"], "there is no option --statsd-host: aserve --help lists them"),
-        (["--certfile", "x", "main:app"], "there is no option --certfile: aserve --help lists them"),
-        (["--spew", "main:app"], "there is no option --spew: aserve --help lists them"),
+        (["--spew", "main:app"], "there is no option --spew, which is gunicorn's: use python -m trace, or a"),
+        (
+            ["--env-file", "x", "main:app"],
+            "there is no option --env-file, which is uvicorn's: have the service",
+        ),
         (["--zzzzzz", "main:app"], "there is no option --zzzzzz: aserve --help lists them"),
         (["-X", "main:app"], "there is no option -X: aserve --help lists them"),
         (["main:app", "--workers"], "--workers needs a value: write --workers N|auto"),
@@ -190,18 +192,19 @@ def test_check_config(folder: Path) -> None:
 
 @pytest.mark.parametrize("app", ["nothing:app", "main:nothing", "main.py", ":app"])
 def test_check_config_refuses_what_cannot_be_loaded(app: str, folder: Path) -> None:
-    refused("--check-config", app, cwd=folder, status=4)
+    """With status 2, as whatever is wrong with a configuration; a start that fails has one of its own."""
+    refused("--check-config", app, cwd=folder, status=2)
 
 
 def test_check_config_refuses_a_wrong_worker_class(folder: Path) -> None:
-    refused("--check-config", "-k", "asgi", "classic:app", cwd=folder, status=4)
+    refused("--check-config", "-k", "asgi", "classic:app", cwd=folder, status=2)
 
 
 def test_check_config_shows_the_applications_own_traceback(folder: Path) -> None:
     (folder / "broken.py").write_text("import main\n1 / 0\n")
     ended = run("--check-config", "broken:app", cwd=folder)
     lines = ended.err.splitlines()
-    assert ended.status == 4
+    assert ended.status == 2
     assert lines[0] == "Traceback (most recent call last):"
     assert "broken.py" in lines[1]
     assert lines[-1].startswith("aserve: error: ")

@@ -90,3 +90,12 @@ def test_an_application_is_needed() -> None:
 def test_an_unknown_name_is_our_mistake() -> None:
     with pytest.raises(KeyError):
         config.resolve(APP | {"wrokers": 2}, {})
+
+
+def test_keywords_are_above_all_others_and_named() -> None:
+    environ = {"ASERVE_WORKERS": "2"}
+    assert config.resolve(APP, environ, keywords={"workers": 4, "bind": [":1"]}).workers == 4
+    with pytest.raises(UsageError, match=r"^workers: 'x' is not a whole number"):
+        config.resolve(APP, environ, keywords={"workers": "x"})
+    with pytest.raises(UsageError, match=r"^there is no setting 'wrokers': did you mean 'workers'\?$"):
+        config.resolve(APP, environ, keywords={"wrokers": 2})

@@ -70,7 +70,9 @@ def test_every_setting_can_be_in_a_file() -> None:
 def test_the_file_gives_way_to_the_environment_and_to_the_command_line() -> None:
     assert settings("workers = 2").workers == 2
     assert settings("workers = 2", {"ASERVE_WORKERS": "3"}).workers == 3
-    assert settings("workers = 2", {"WEB_CONCURRENCY": "3"}).workers == 3
+    # That is nobody's word but the platform's, and a default in gunicorn.
+    assert settings("workers = 2", {"WEB_CONCURRENCY": "3"}).workers == 2
+    assert settings("timeout = 2", {"WEB_CONCURRENCY": "3"}).workers == 3
     assert settings("workers = 2", {"ASERVE_WORKERS": "3"}, workers="4").workers == 4
 
 

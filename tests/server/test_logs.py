@@ -103,6 +103,25 @@ def test_an_applications_dictconfig_does_not_silence_it(tmp_path: Path) -> None:
     assert [line.split()[-1] for line in (tmp_path / "log").read_text().splitlines()] == ["before", "after"]
 
 
+def test_a_file_that_an_applications_dictconfig_has_closed(tmp_path: Path) -> None:
+    """As Django does in each worker; it is opened again by the next line, and no matter before."""
+    logger = configure(tmp_path / "log")
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    try:
+        logging.config.dictConfig({"version": 1, "disable_existing_loggers": False})
+        logs.reopen(only_moved=True)
+        logs.reopen()
+        logger.info("after")
+        (tmp_path / "log").rename(tmp_path / "log.1")
+        logs.reopen()
+        logger.info("later")
+    finally:
+        root.handlers[:], root.level = handlers, level
+    assert (tmp_path / "log.1").read_text().endswith("after\n")
+    assert (tmp_path / "log").read_text().endswith("later\n")
+
+
 def test_what_cannot_be_encoded_is_written_all_the_same(tmp_path: Path) -> None:
     configure(tmp_path / "log").info("path %s", "\udcff")
     assert "path \\udcff" in (tmp_path / "log").read_text()

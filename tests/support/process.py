@@ -31,6 +31,8 @@ _WORKER = re.compile(r"worker=(\d+) gen=(\d+) pid=(\d+) (booting|ready|draining|
 _LOG_LINE = re.compile(r"\[\d{4}-\d{2}-\d{2} ")
 _TRACEBACK = "Traceback (most recent call last)"
 _CHAINED = ("direct cause of the following exception:", "another exception occurred:")
+# Variables of others that would configure a server.
+_FOREIGN = ("WEB_CONCURRENCY", "PORT", "SCRIPT_NAME", "FORWARDED_ALLOW_IPS", "GUNICORN_CMD_ARGS")
 # Signs of carelessness that Python reports without a failure.
 _COMPLAINTS = (
     "Exception ignored",
@@ -203,6 +205,14 @@ class ServerProcess:
         with self._changed:
             return [line.text for line in self._lines[since:] if stream in (None, line.stream)]
 
+    def warnings(self) -> list[str]:
+        """Return the log's warnings, but the one that root gets at a start: tests are often run as root."""
+        return [
+            text
+            for text in self.lines("stderr")
+            if "[WARNING]" in text and "the application runs as root" not in text
+        ]
+
     def wait_line(
         self,
         pattern: str,
@@ -358,7 +368,7 @@ def clean_environment() -> dict[str, str]:
     environ = {
         name: value
         for name, value in os.environ.items()
-        if not name.startswith("ASERVE_") and name not in ("WEB_CONCURRENCY", "PORT", "SCRIPT_NAME")
+        if not name.startswith("ASERVE_") and name not in _FOREIGN
     }
     environ["PYTHONUNBUFFERED"] = "1"
     return environ
