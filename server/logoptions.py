@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import dataclasses
 import sys
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
-from aserve import validators
+from aserve import logvalues, validators
 from aserve.declaration import option
 from aserve.processoptions import ProcessSettings
 
@@ -24,7 +24,7 @@ class LogSettings(ProcessSettings):
         "--log-level",
         section="Logging",
         metavar="debug|info|warning|error|critical",
-        parse=validators.choice("debug", "info", "warning", "error", "critical"),
+        parse=logvalues.level,
         default="info",
         gunicorn="loglevel",
         help="How much the server says of itself.",
@@ -38,6 +38,62 @@ class LogSettings(ProcessSettings):
         default="-",
         gunicorn="errorlog",
         help="Where it says so; - is standard error.",
+    )
+    log_format: Literal["text", "json"] = option(
+        "--log-format",
+        section="Logging",
+        metavar="text|json",
+        parse=validators.choice("text", "json"),
+        default="text",
+        help="Lines for people, or a JSON object per line with the fields in docs/logging.md.",
+    )
+    log_colors: Literal["auto", "on", "off"] = option(
+        "--log-colors",
+        section="Logging",
+        metavar="auto|on|off",
+        parse=logvalues.colours,
+        default="auto",
+        elsewhere=("--use-colors", "--no-use-colors", "--no-color"),
+        help="Colours for the levels; auto: on a terminal, unless NO_COLOR or FORCE_COLOR say otherwise.",
+    )
+    log_config: str | None = option(
+        "--log-config",
+        section="Logging",
+        metavar="FILE",
+        parse=validators.text,
+        default_text="none",
+        gunicorn="logconfig",
+        help="A configuration of Python's logging: .json, .yaml (extra aserve-server[yaml]) or .toml as "
+        "dictConfig has it, anything else in fileConfig's format. What it says of the loggers aserve and "
+        "aserve.access, or of gunicorn's and uvicorn's, holds for the two logs (docs/logging.md).",
+    )
+    log_config_json: str | None = option(
+        "--log-config-json",
+        section="Logging",
+        metavar="FILE",
+        parse=validators.text,
+        default_text="none",
+        gunicorn="logconfig_json",
+        help="The same in JSON, with gunicorn's defaults for what is left out at the top level; it wins over "
+        "--log-config.",
+    )
+    log_config_dict: dict[str, Any] | None = option(  # noqa: RUF009  # as all others
+        "--log-config-dict",
+        section="Logging",
+        metavar="JSON",
+        parse=logvalues.mapping,
+        default_text="none",
+        gunicorn="logconfig_dict",
+        help="The same as a dictionary, in JSON unless it is in a configuration file; it wins over both.",
+    )
+    capture_output: bool = option(
+        "--capture-output",
+        section="Logging",
+        parse=validators.boolean,
+        default=False,
+        default_text="off",
+        help="Have what the application, and programs that it starts, write to standard output and "
+        "standard error in the error log, as it is.",
     )
     access_logfile: str | None = option(
         "--access-logfile",
@@ -99,4 +155,39 @@ class LogSettings(ProcessSettings):
         default=False,
         default_text="off",
         help="With --log-syslog, send the error log only.",
+    )
+    statsd_host: tuple[str, int] | str | None = option(
+        "--statsd-host",
+        section="Logging",
+        metavar="ADDRESS",
+        parse=logvalues.statsd_address,
+        default_text="none: no metrics are sent",
+        help="Send metrics to the statsd server at HOST:PORT (8125 if it is left out) or unix://PATH, by "
+        "gunicorn's names (docs/statsd.md).",
+    )
+    statsd_prefix: str = option(
+        "--statsd-prefix",
+        section="Logging",
+        metavar="PREFIX",
+        parse=logvalues.statsd_prefix,
+        default="",
+        default_text="none",
+        help="What comes before their names; a dot is put between.",
+    )
+    dogstatsd_tags: str = option(
+        "--dogstatsd-tags",
+        section="Logging",
+        metavar="TAG,...",
+        parse=logvalues.statsd_tags,
+        default="",
+        default_text="none",
+        help="Tags that every metric gets, in the way of DogStatsD: env:prod,service:shop.",
+    )
+    enable_backlog_metric: bool = option(
+        "--enable-backlog-metric",
+        section="Logging",
+        parse=validators.boolean,
+        default=False,
+        default_text="off",
+        help="With --statsd-host, also how many connections wait to be accepted. Linux only.",
     )

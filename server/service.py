@@ -30,6 +30,7 @@ from aserve.sharedpage import Slot
 
 if TYPE_CHECKING:
     from aserve.accesslog import AccessLog
+    from aserve.accesslogger import AccessLogger
 
 DEFAULT_HEAD: Final = 65536
 """Bytes that a request's head may have, unless a longer line or field is asked for."""
@@ -86,7 +87,7 @@ class Service:
         self._patience = anyio.CancelScope()
         self._group: Group | None = None
         self._leaving = False
-        self._access_log: AccessLog | None = None
+        self._access_log: AccessLog | AccessLogger | None = None
         self._abandoned: Collection[int] = ()
         self._most_requests = recycling.most_requests(settings)
 
@@ -146,12 +147,7 @@ class Service:
     async def _serve(self) -> None:
         settings = self._settings
         loop = asyncio.get_running_loop()
-        access_log = None
-        if settings.access_logfile is not None:
-            from aserve.accesslog import AccessLog  # imported, and paid for, only where it is wanted
-
-            access_log = AccessLog(settings.access_logfile, settings.access_log_format, loop)
-            self._access_log = access_log
+        access_log = self._access_log = _access_log(settings, loop)
         self.reopen_logs(only_moved=True)  # signals of the time before were not heard
         self._group = group = self._adapter.group(
             loop, connection_options(settings), access_log.log if access_log else None
@@ -242,6 +238,20 @@ class Service:
             self._slot.queue_declined = queue.declined
         if self._group is not None:
             self._slot.requests = self._group.requests
+
+
+def _access_log(settings: Settings, loop: asyncio.AbstractEventLoop) -> AccessLog | AccessLogger | None:
+    """Return what writes the access log; each is imported, and paid for, only where it is wanted."""
+    if (configured := logs.access_logger(settings)) is not None:
+        from aserve.accesslogger import AccessLogger
+
+        logger = AccessLogger(configured, settings.access_log_format, loop)
+        return logger if logger.is_heard else None
+    if settings.access_logfile is None:
+        return None
+    from aserve.accesslog import AccessLog
+
+    return AccessLog(settings.access_logfile, settings.access_log_format, loop)
 
 
 def connection_options(settings: Settings) -> ConnectionOptions:

@@ -87,7 +87,6 @@ class Worker:
         # INT of a terminal goes to everybody: who ends by it before the supervisor has heard it has died.
         signal.signal(signal.SIGINT, take_no_notice)
         try:
-            logs.follow(self._settings)
             titles.show(self._settings, f"worker {self._assignment.number}", "booting")
             return self._work()
         except UserError as error:
@@ -103,6 +102,8 @@ class Worker:
             importpath.extend(self._settings)
             importpath.forget_listings()
         self._hooks.settle()
+        if self._assignment.application is None:  # otherwise the mold has done it
+            logs.enter(self._settings)
         self._hooks.call("post_fork")
         identity.assume(self._settings)
         loop_name = loops.choose(self._settings.loop)
