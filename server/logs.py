@@ -91,6 +91,10 @@ def enter(settings: Settings) -> None:
 
     Raises UsageError as `configure` does.
     """
+    log = logger()
+    if log.meter is not None:  # of the process that has forked this one
+        log.meter.leave()
+        log.meter = None
     follow(settings, isolated=False)
     if settings.capture_output:
         from aserve import capture  # only where it is wanted

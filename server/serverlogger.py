@@ -19,6 +19,9 @@ class Meter(Protocol):
     def measured(self, extra: Mapping[str, object]) -> None:
         """Take what hooks say with a record: gunicorn's `metric`, `value` and `mtype`."""
 
+    def leave(self) -> None:
+        """Close what it has open: this process is another one than the one that measures with it."""
+
 
 class ServerLogger(logging.Logger):
     """A logger that `disabled` does not silence, and whose handlers cannot harm who logs.

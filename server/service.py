@@ -31,6 +31,7 @@ from aserve.sharedpage import Slot
 if TYPE_CHECKING:
     from aserve.accesslog import AccessLog
     from aserve.accesslogger import AccessLogger
+    from aserve.metrics import WorkerMetrics
 
 DEFAULT_HEAD: Final = 65536
 """Bytes that a request's head may have, unless a longer line or field is asked for."""
@@ -60,7 +61,8 @@ class Service:
     """One application in service; made and used on the running event loop.
 
     Arguments: `name` is the worker's in the log; `listeners` are opened when the application has
-    started; `channel` and `slot` are where the supervisor learns how it goes.
+    started; `channel` and `slot` are where the supervisor learns how it goes; `metrics` are told of
+    each request.
     """
 
     def __init__(
@@ -73,6 +75,7 @@ class Service:
         slot: Slot,
         name: str,
         loop_name: LoopName,
+        metrics: WorkerMetrics | None = None,
     ) -> None:
         self.ending = Ending.NOT
         self._settings = settings
@@ -82,6 +85,7 @@ class Service:
         self._slot = slot
         self._name = name
         self._loop_name = loop_name
+        self._metrics = metrics
         self._told = anyio.Event()
         self._booting = anyio.CancelScope()
         self._patience = anyio.CancelScope()
@@ -152,6 +156,9 @@ class Service:
         self._group = group = self._adapter.group(
             loop, connection_options(settings), access_log.log if access_log else None
         )
+        if self._metrics is not None:
+            self._metrics.serve(loop, self._adapter.queue)
+            group.measure(self._metrics.log)
         group.start()
         group.on_closed = self._listeners.has_ended
         group.on_stuck = self._stuck
