@@ -190,11 +190,12 @@ def _ini_names(parser: configparser.RawConfigParser) -> set[str]:
 
 def _reason(error: Exception) -> str:
     """Return an exception and what it comes of in one line."""
-    texts = []
+    texts: list[str] = []
     step: BaseException | None = error
     while step is not None:
         text = " ".join(str(step).split())
-        named = isinstance(step, (ValueError, configparser.Error)) and text
-        texts.append(text if named else f"{type(step).__name__}: {text}")
+        if not text or not any(text in before for before in texts):
+            named = isinstance(step, (ValueError, configparser.Error)) and text
+            texts.append(text if named else f"{type(step).__name__}: {text}")
         step = step.__cause__
     return ": ".join(texts)
