@@ -61,7 +61,12 @@ def test_only_the_first_line_waits_for_a_reader(tmp_path: Path, monkeypatch: pyt
     waits: list[float] = []
     monkeypatch.setattr(loghandler, "PATIENCE", 0.05)
     original = loghandler._wait
-    monkeypatch.setattr(loghandler, "_wait", lambda fd, wait: (waits.append(wait), original(fd, wait)))
+
+    def wait(descriptor: int, seconds: float) -> None:
+        waits.append(seconds)
+        original(descriptor, seconds)
+
+    monkeypatch.setattr(loghandler, "_wait", wait)
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
     os.write(writer, b"x" * 65536)
