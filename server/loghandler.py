@@ -57,8 +57,8 @@ class ErrorLogHandler(logging.Handler):
     def _put(self, text: str) -> None:
         data = f"{text}\n".encode("utf-8", "backslashreplace")
         if self._lost:
-            missing = f"{self._lost} line{'s' * (self._lost != 1)} of this log"
-            notice = self.format(_record(logging.ERROR, "lost: %s: %s", missing, self._reason))
+            lines = f"{self._lost} line{'s' * (self._lost != 1)}"
+            notice = self.format(_record(logging.ERROR, "%s missing in this log: %s", lines, self._reason))
             torn = b"\n" if self._torn else b""
             data = torn + f"{notice}\n".encode("utf-8", "backslashreplace") + data
         written = 0

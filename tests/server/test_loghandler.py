@@ -37,7 +37,7 @@ def test_a_full_disk_is_told_once_and_the_log_says_what_is_missing(
         f"aserve: error: pid={os.getpid()} cannot write to the error log '{file}': No space left on device; "
         "lines are lost until it works again\n"
     )
-    assert file.read_text() == ("lost: 3 lines of this log: No space left on device\nfirst again\nsecond\n")
+    assert file.read_text() == ("3 lines missing in this log: No space left on device\nfirst again\nsecond\n")
 
 
 def test_a_line_that_was_cut_off_does_not_swallow_the_next(tmp_path: Path) -> None:
@@ -51,7 +51,7 @@ def test_a_line_that_was_cut_off_does_not_swallow_the_next(tmp_path: Path) -> No
     text = os.read(reader, 1 << 20)
     assert text.endswith(b"y") and b"\n" not in text
     say(handler, "next")
-    assert os.read(reader, 1 << 20) == b"\nlost: 1 line of this log: nobody reads it\nnext\n"
+    assert os.read(reader, 1 << 20) == b"\n1 line missing in this log: nobody reads it\nnext\n"
     handler.discard()
     os.close(reader)
     os.close(writer)
