@@ -9,7 +9,7 @@ import dataclasses
 import sys
 from typing import Any, Final, Literal
 
-from aserve import logvalues, validators
+from aserve import logchoices, validators
 from aserve.declaration import option
 from aserve.processoptions import ProcessSettings
 
@@ -24,7 +24,7 @@ class LogSettings(ProcessSettings):
         "--log-level",
         section="Logging",
         metavar="debug|info|warning|error|critical",
-        parse=logvalues.level,
+        parse=logchoices.level,
         default="info",
         gunicorn="loglevel",
         help="How much the server says of itself.",
@@ -51,7 +51,7 @@ class LogSettings(ProcessSettings):
         "--log-colors",
         section="Logging",
         metavar="auto|on|off",
-        parse=logvalues.colours,
+        parse=logchoices.colours,
         default="auto",
         elsewhere=("--use-colors", "--no-use-colors", "--no-color"),
         help="Colours for the levels; auto: on a terminal, unless NO_COLOR or FORCE_COLOR say otherwise.",
@@ -81,7 +81,7 @@ class LogSettings(ProcessSettings):
         "--log-config-dict",
         section="Logging",
         metavar="JSON",
-        parse=logvalues.mapping,
+        parse=logchoices.mapping,
         default_text="none",
         gunicorn="logconfig_dict",
         help="The same as a dictionary, in JSON unless it is in a configuration file; it wins over both.",
@@ -160,7 +160,7 @@ class LogSettings(ProcessSettings):
         "--statsd-host",
         section="Logging",
         metavar="ADDRESS",
-        parse=logvalues.statsd_address,
+        parse=logchoices.statsd_address,
         default_text="none: no metrics are sent",
         help="Send metrics to the statsd server at HOST:PORT (8125 if it is left out) or unix://PATH, by "
         "gunicorn's names (docs/statsd.md).",
@@ -169,7 +169,7 @@ class LogSettings(ProcessSettings):
         "--statsd-prefix",
         section="Logging",
         metavar="PREFIX",
-        parse=logvalues.statsd_prefix,
+        parse=logchoices.statsd_prefix,
         default="",
         default_text="none",
         help="What comes before their names; a dot is put between.",
@@ -178,7 +178,7 @@ class LogSettings(ProcessSettings):
         "--dogstatsd-tags",
         section="Logging",
         metavar="TAG,...",
-        parse=logvalues.statsd_tags,
+        parse=logchoices.statsd_tags,
         default="",
         default_text="none",
         help="Tags that every metric gets, in the way of DogStatsD: env:prod,service:shop.",

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from aserve.logvalues import level, mapping, statsd_address
+from aserve.logchoices import level, mapping, statsd_address
 from tests.server.command import refused
 from tests.server.conftest import Script
 
