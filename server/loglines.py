@@ -10,7 +10,7 @@ import json
 import logging
 import os
 import re
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Final
 
 _FORMAT: Final = "[%(asctime)s] [%(process)d] [%(levelname)s] %(message)s"
@@ -66,8 +66,9 @@ class JSONFormatter(logging.Formatter):
         verbatim = getattr(record, "verbatim", False)
         if verbatim:
             message, details = record.getMessage(), ""
+        when = datetime.fromtimestamp(record.created, UTC).replace(tzinfo=None)
         fields: dict[str, object] = {
-            "time": datetime.fromtimestamp(record.created).astimezone().isoformat(timespec="milliseconds"),
+            "time": f"{when.isoformat(timespec='milliseconds')}Z",
             "level": record.levelname,
             "logger": record.name,
             "pid": record.process,
