@@ -70,7 +70,7 @@ class Host:
         Raises BootError if a server of the same pid file runs, UsageError if it cannot be written.
         """
         if self._settings.daemon and self._handover is None:
-            daemon.detach()
+            daemon.detach(keep_output=self._settings.enable_stdio_inheritance)
         if self._pidfile is not None:
             self._pidfile.claim(self._handover.predecessor if self._handover else None)
         titles.check(self._settings)
@@ -130,7 +130,8 @@ class Host:
             self._last = situation
             titles.show(self._settings, "supervisor", str(situation))
             if situation.phase is Phase.RUNNING:
-                daemon.report(0, _LOG_IS_LOST if self._settings.error_logfile == "-" else "")
+                lost = self._settings.error_logfile == "-" and daemon.is_mute()
+                daemon.report(0, _LOG_IS_LOST if lost else "")
         return replaced
 
     def adapt(self, settings: Settings) -> None:

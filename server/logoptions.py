@@ -156,6 +156,16 @@ class LogSettings(ProcessSettings):
         default_text="off",
         help="With --log-syslog, send the error log only.",
     )
+    enable_stdio_inheritance: bool = option(
+        "-R",
+        "--enable-stdio-inheritance",
+        section="Logging",
+        parse=validators.boolean,
+        default=False,
+        default_text="off",
+        help="With --daemon, go on with the standard output and standard error of the command, unless they "
+        "are a terminal.",
+    )
     statsd_host: tuple[str, int] | str | None = option(
         "--statsd-host",
         section="Logging",
