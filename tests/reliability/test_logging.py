@@ -6,6 +6,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -440,3 +441,25 @@ def test_no_proxy_begins_one(serve: Serve, app_dir: Path) -> None:
     server.stop()
     for line in server.lines("stderr"):
         assert "forged" not in line
+
+
+def test_the_error_log_goes_to_syslog_as_well(serve: Serve, app_dir: Path) -> None:
+    write(app_dir)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as daemon:
+        daemon.bind(("127.0.0.1", 0))
+        daemon.settimeout(10)
+        to = f"udp://127.0.0.1:{daemon.getsockname()[1]}"
+        server = serve("--log-syslog", "--log-syslog-to", to, "--name", "shop", "main:app")
+        server.allowed_tracebacks.append("deliberate")
+        with RawClient(server.target) as client:
+            client.ask(request("GET", "/raise", [("Connection", "close")]))
+        server.stop()
+        daemon.settimeout(1)
+        messages = []
+        while not messages or b"stopped" not in messages[-1]:
+            messages.append(daemon.recv(9999))
+    assert re.fullmatch(rb"<14>aserve\.shop\.error: \[%d\] aserve .* starting: .*" % server.pid, messages[0])
+    [failure] = [each for each in messages if b"exception in the application: GET /raise" in each]
+    assert failure.startswith(b"<11>aserve.shop.error: [")
+    assert b"ready: 1 worker" in b"".join(messages)
+    assert server.wait_line(r"\[INFO\] stopped")  # and to standard error
