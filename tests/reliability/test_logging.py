@@ -84,6 +84,8 @@ def test_the_applications_logging_is_its_own(arrange: str, option: str, serve: S
     server.signal(signal.SIGHUP)
     server.wait_line("reload complete: gen=2 ")
     ask(server)
+    with RawClient(server.target) as client:
+        assert client.ask(request("GET", "/raise", [("Connection", "close")])).status == 500
     server.stop()
     assert said(server, "imported") == ["mine|myapp|imported"] * 2
     assert said(server, "asked") == ["mine|myapp|asked"] * 2
@@ -93,6 +95,8 @@ def test_the_applications_logging_is_its_own(arrange: str, option: str, serve: S
         found = [each for each in lines if line in each]
         assert len(found) == (2 if line == "draining" else 1), found
         assert all(re.match(r"\[.* [+-]\d{4}\] \[\d+\] \[INFO\] ", each) for each in found)
+    assert len(said(server, "[ERROR] exception in the application: GET /raise")) == 1  # by the worker
+    assert len(server.tracebacks()) == 1
     assert server.lines("stdout") == []
 
 
