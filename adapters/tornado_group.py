@@ -20,6 +20,7 @@ from aserve.adapters.tornado_request import Request, TornadoExchange
 from aserve.adapters.tornado_stream import Stage, Stream
 from aserve.protocols.flow import reset_on_close
 from aserve.protocols.group import FIRST_SOON, SOON
+from aserve.protocols.serving import both
 from aserve.protocols.trust import Trust
 
 if TYPE_CHECKING:
@@ -152,6 +153,10 @@ class TornadoGroup(httputil.HTTPServerConnectionDelegate):
         """Begin to look after the connections' times."""
         if self._timer is None:
             self._sweep()
+
+    def measure(self, call: Callable[[Exchange], None]) -> None:
+        """Have `call` called with each exchange that is complete, besides the access log."""
+        self.access_log = both(self.access_log, call)
 
     def stop(self) -> None:
         """Cease to."""

@@ -18,6 +18,7 @@ from aserve.protocols.clock import Clock
 from aserve.protocols.http1 import Http1Connection
 from aserve.protocols.lingering import LINGER_SPAN, LingeringConnection
 from aserve.protocols.options import ConnectionOptions
+from aserve.protocols.serving import both
 from aserve.protocols.states import Response
 
 if TYPE_CHECKING:
@@ -265,6 +266,11 @@ class ConnectionGroup:
                 logger.info("closed: the client reads nothing client=%s", connection.peer())
                 connection.reset_on_close()  # or the kernel goes on trying for minutes
                 connection.transport.abort()
+
+    def measure(self, call: Callable[[Exchange], None]) -> None:
+        """Have `call` called with each exchange that is complete, besides the access log."""
+        self.access_log = both(self.access_log, call)
+        self.exact = True
 
     # What is held
 

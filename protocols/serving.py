@@ -36,6 +36,9 @@ class Group(Protocol):
     def stop(self) -> None:
         """Cease to."""
 
+    def measure(self, call: Callable[[Exchange], None]) -> None:
+        """Have `call` called with each exchange that is complete, besides the access log."""
+
     def take(self, sock: socket.socket) -> Coroutine[Any, Any, object]:
         """Serve a newly accepted connection, which is open when the coroutine has ended."""
 
@@ -53,3 +56,15 @@ class Group(Protocol):
 
     async def wait_closed(self) -> None:
         """Return when no connection is left and no application is at work (after `drain`)."""
+
+
+def both(first: Callable[[Any], None] | None, second: Callable[[Any], None]) -> Callable[[Any], None]:
+    """Call `first`, if there is one, and `second`."""
+    if first is None:
+        return second
+
+    def call(exchange: Any) -> None:
+        first(exchange)
+        second(exchange)
+
+    return call

@@ -17,6 +17,7 @@ from select import PIPE_BUF, select
 from typing import TYPE_CHECKING, Final
 
 from aserve import identity
+from aserve.capture import standard_output
 from aserve.errors import BootError, UsageError
 from aserve.logformat import compile_format
 from aserve.logs import exchange, open_to_append
@@ -37,7 +38,6 @@ CLOSE_TIMEOUT: Final = 5.0
 """Seconds that `close` waits for such a target."""
 
 _LARGEST_WRITE: Final = 1024 * 1024
-_STANDARD_OUTPUT: Final = 1
 
 _log = logging.getLogger("aserve")
 
@@ -66,7 +66,7 @@ class AccessLog:
         self._alive.acquire()
         self._owned = target != "-"
         try:
-            self._fd = open_to_append(target) if self._owned else _STANDARD_OUTPUT
+            self._fd = open_to_append(target) if self._owned else standard_output()
         except OSError as error:
             raise BootError(f"cannot write the access log {target!r}: {error.strerror}") from error
         self._at_once = _largest_write(self._fd)

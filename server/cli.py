@@ -230,7 +230,10 @@ def _serve(**values: Any) -> int:
         for name, value in values.items()
         if context.get_parameter_source(name) is ParameterSource.COMMANDLINE
     }
+    from aserve.processes import have_standard_streams
+
     origin.remember()
+    have_standard_streams()  # first: files that are opened must not get their numbers
     handover = _handover()
 
     try:

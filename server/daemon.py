@@ -18,11 +18,13 @@ _waiting = -1
 """In the daemon: the pipe to the command that waits for it."""
 
 
-def detach() -> None:
+def detach(*, keep_output: bool = False) -> None:
     """Go on in a process of its own session without a terminal, whose standard streams are the null device.
 
     Only that process returns from this call, and owes its command a `report`. Call it while there
     are no threads and nothing of value in the buffers of the standard streams.
+
+    Arguments: with `keep_output`, standard output and standard error stay, unless they are a terminal.
     """
     global _waiting
     reader, writer = os.pipe()
@@ -41,9 +43,15 @@ def detach() -> None:
     os.register_at_fork(after_in_child=_forget)
     null = os.open(os.devnull, os.O_RDWR)
     for descriptor in (0, 1, 2):
-        os.dup2(null, descriptor)
+        if not (keep_output and descriptor and not os.isatty(descriptor)):
+            os.dup2(null, descriptor)
     if null > 2:
         os.close(null)
+
+
+def is_mute() -> bool:
+    """Does what is written to standard error lead nowhere?"""
+    return os.path.samestat(os.fstat(2), os.stat(os.devnull))
 
 
 def report(status: int, text: str = "") -> bool:

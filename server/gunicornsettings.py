@@ -12,9 +12,6 @@ from typing import Final
 from aserve.equivalents import Foreign
 
 _NO_TLS: Final = "there is no TLS yet: leave it to a proxy"
-_NO_LOGGER: Final = "the server's log is not configured by logging's own dictionaries and files yet"
-_NO_SYSLOG: Final = "write to standard error, which systemd and containers hand on, or to a file"
-_NO_STATSD: Final = "there are no metrics for statsd yet"
 _NO_HTTP2: Final = "there is no HTTP/2 yet: a proxy in front can speak it"
 _NO_DIRTY: Final = "work that outlives a request belongs to a task queue"
 _NO_PASTE: Final = "name a module and attribute that loads the file, such as with pyramid.paster"
@@ -202,9 +199,6 @@ SETTINGS: Final[tuple[Foreign, ...]] = (
         flags=("--disable-redirect-access-to-syslog",),
         takes="nothing",
         default=False,
-        harmless=(True,),
-        always=True,
-        why="the access log goes where accesslog says, and only there",
     ),
     Foreign(
         name="access_log_format",
@@ -214,9 +208,7 @@ SETTINGS: Final[tuple[Foreign, ...]] = (
     ),
     Foreign(name="errorlog", flags=("--error-logfile", "--log-file"), default="-"),
     Foreign(name="loglevel", flags=("--log-level",), default="info"),
-    _switch(
-        "capture_output", "redirect the server's own output: what the application prints goes where that goes"
-    ),
+    Foreign(name="capture_output", flags=("--capture-output",), takes="nothing", default=False),
     Foreign(
         name="logger_class",
         flags=("--logger-class",),
@@ -225,31 +217,28 @@ SETTINGS: Final[tuple[Foreign, ...]] = (
         why="the server has one way to log; handlers can be added to the loggers aserve and aserve.access "
         "in a hook",
     ),
-    Foreign(name="logconfig", flags=("--log-config",), why=_NO_LOGGER),
-    Foreign(name="logconfig_dict", default={}, why=_NO_LOGGER),
-    Foreign(name="logconfig_json", flags=("--log-config-json",), why=_NO_LOGGER),
+    Foreign(name="logconfig", flags=("--log-config",)),
+    Foreign(name="logconfig_dict", default={}),
+    Foreign(name="logconfig_json", flags=("--log-config-json",)),
     Foreign(
         name="syslog_addr",
         flags=("--log-syslog-to",),
         default="udp://localhost:514",
-        why=_NO_SYSLOG,
     ),
-    Foreign(name="syslog", flags=("--log-syslog",), takes="nothing", default=False, why=_NO_SYSLOG),
-    Foreign(name="syslog_prefix", flags=("--log-syslog-prefix",), why=_NO_SYSLOG),
-    Foreign(name="syslog_facility", flags=("--log-syslog-facility",), default="user", why=_NO_SYSLOG),
+    Foreign(name="syslog", flags=("--log-syslog",), takes="nothing", default=False),
+    Foreign(name="syslog_prefix", flags=("--log-syslog-prefix",)),
+    Foreign(name="syslog_facility", flags=("--log-syslog-facility",), default="user"),
     Foreign(
         name="enable_stdio_inheritance",
         flags=("-R", "--enable-stdio-inheritance"),
         takes="nothing",
         default=False,
-        harmless=(True,),
-        always=True,
-        why="standard output and error are inherited; set PYTHONUNBUFFERED=1 to see prints at once",
+        note="they are inherited anyway, but with daemon; set PYTHONUNBUFFERED=1 to see prints at once",
     ),
-    Foreign(name="statsd_host", flags=("--statsd-host",), harmless=("",), why=_NO_STATSD),
-    Foreign(name="dogstatsd_tags", flags=("--dogstatsd-tags",), default="", why=_NO_STATSD),
-    Foreign(name="statsd_prefix", flags=("--statsd-prefix",), default="", why=_NO_STATSD),
-    _switch("enable_backlog_metric", _NO_STATSD),
+    Foreign(name="statsd_host", flags=("--statsd-host",)),
+    Foreign(name="dogstatsd_tags", flags=("--dogstatsd-tags",), default=""),
+    Foreign(name="statsd_prefix", flags=("--statsd-prefix",), default=""),
+    Foreign(name="enable_backlog_metric", flags=("--enable-backlog-metric",), takes="nothing", default=False),
     # Process Naming
     Foreign(name="proc_name", flags=("-n", "--name")),
     Foreign(

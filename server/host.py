@@ -13,7 +13,8 @@ import math
 import os
 import signal
 import time
-from typing import Final
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Final
 
 from aserve import activation, daemon, titles
 from aserve.addresses import Addresses
@@ -29,6 +30,10 @@ from aserve.processes import LEAVING_TIME
 from aserve.serverhooks import ServerHooks
 from aserve.situation import Situation
 from aserve.upgrade import Upgrade
+
+if TYPE_CHECKING:
+    from aserve.children import Child
+    from aserve.metrics import ServerMetrics
 
 _LOG_IS_LOST: Final = (
     "aserve: warning: in the background the log goes nowhere: name a file with --error-logfile"
@@ -56,6 +61,8 @@ class Host:
         self._inbox: Inbox | None = None
         self._addresses = Addresses()
         self._hooks: ServerHooks | None = None
+        self._children: Iterable[Child] = ()
+        self._metrics: ServerMetrics | None = None
 
     def enter(self) -> None:
         """Go to the background if that is wanted, and write the pid file.
@@ -63,15 +70,23 @@ class Host:
         Raises BootError if a server of the same pid file runs, UsageError if it cannot be written.
         """
         if self._settings.daemon and self._handover is None:
-            daemon.detach()
+            daemon.detach(keep_output=self._settings.enable_stdio_inheritance)
         if self._pidfile is not None:
             self._pidfile.claim(self._handover.predecessor if self._handover else None)
         titles.check(self._settings)
         activation.close_unused(self._settings.bind)
 
-    def join(self, addresses: Addresses, inbox: Inbox, hooks: ServerHooks | None = None) -> None:
+    def join(
+        self,
+        addresses: Addresses,
+        inbox: Inbox,
+        hooks: ServerHooks | None = None,
+        children: Iterable[Child] = (),
+    ) -> None:
         """Let the supervisor have what it inherits, and hear what is said to it."""
         self._addresses, self._inbox, self._hooks = addresses, inbox, hooks
+        self._children = children
+        self._measure(self._settings)
         if self._handover is not None:
             self._handover.fill(addresses)
             inbox.also(self._handover.channel.fileno())
@@ -87,7 +102,8 @@ class Host:
         if self._changed:
             return time.monotonic()  # the supervisor is to look again
         upgrade = self._upgrade.due if self._upgrade else math.inf
-        return min(self._notifier.due if self.leads else math.inf, upgrade)
+        metrics = self._metrics.due if self._metrics else math.inf
+        return min(self._notifier.due if self.leads else math.inf, upgrade, metrics)
 
     @property
     def busy(self) -> bool:
@@ -105,6 +121,8 @@ class Host:
         replaced = self._look_at_upgrade() if self._upgrade else False
         if self._upgrade_wanted and situation.phase is Phase.RUNNING and not situation.reloading:
             self._begin_upgrade()
+        if self._metrics is not None:
+            self._metrics.look(self._children, [sock for _, _, sock in self._addresses.entries()])
         situation = dataclasses.replace(situation, upgrading=self._upgrade is not None)
         if self.leads:
             self._notifier.heed(situation)
@@ -112,12 +130,14 @@ class Host:
             self._last = situation
             titles.show(self._settings, "supervisor", str(situation))
             if situation.phase is Phase.RUNNING:
-                daemon.report(0, _LOG_IS_LOST if self._settings.error_logfile == "-" else "")
+                lost = self._settings.error_logfile == "-" and daemon.is_mute()
+                daemon.report(0, _LOG_IS_LOST if lost else "")
         return replaced
 
     def adapt(self, settings: Settings) -> None:
         """Go by the settings of a reload that is complete."""
         self._settings = settings
+        self._measure(settings)
         self._last = None  # the name in the title may be another one
         current = self._pidfile.target if self._pidfile else None
         new = PidFile(settings.pidfile) if settings.pidfile is not None else None
@@ -129,13 +149,24 @@ class Host:
         except UserError as error:
             _log.error("%s: the pid file stays where it was", error)
             return
-        self.leave()
+        if self._pidfile is not None:
+            self._pidfile.release()
         self._pidfile = new
 
     def leave(self) -> None:
-        """Remove the pid file. Can be called more than once."""
+        """Remove the pid file, and send the last metrics. Can be called more than once."""
+        if self._metrics is not None:
+            self._metrics.close()
         if self._pidfile is not None:
             self._pidfile.release()
+
+    def _measure(self, settings: Settings) -> None:
+        if self._metrics is not None:
+            self._metrics.adapt(settings)
+        elif settings.statsd_host is not None:
+            from aserve.metrics import ServerMetrics  # imported, and paid for, only where it is wanted
+
+            self._metrics = ServerMetrics(settings)
 
     # -- to replace another supervisor --------------------------------------------------------
 

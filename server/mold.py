@@ -27,7 +27,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
-from aserve import identity, importpath, orphans, titles
+from aserve import identity, importpath, logs, orphans, titles
 from aserve.adapters.interfaces import detect
 from aserve.adapters.loading import ApplicationLoadError, load_application
 from aserve.children import Child
@@ -142,9 +142,14 @@ class MoldProcess:
         settings = self.generation.settings
         signal.signal(signal.SIGINT, take_no_notice)  # of a terminal; the supervisor says what it means
         titles.show(settings, "mold", "booting")
-        identity.assume(settings)
         importpath.extend(settings)
         importpath.forget_listings()
+        try:
+            logs.enter(settings)  # before it gives up the right to open files
+        except UsageError as error:
+            self._channel.send(Failed("boot", str(error)))
+            return EXIT_BOOT
+        identity.assume(settings)
         if settings.reload:
             from aserve import bytecode  # only where it is wanted
 

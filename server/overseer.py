@@ -105,11 +105,18 @@ class Supervision(Overseer):
 
     def access_log(self, loop: asyncio.AbstractEventLoop) -> AccessLog | None:
         """Open it as the settings say."""
-        if self._settings.access_logfile is None:
-            return None
-        from aserve import accesslog  # imported, and paid for, only where it is wanted
+        settings = self._settings
+        # Each is imported, and paid for, only where it is wanted.
+        if (configured := logs.access_logger(settings)) is not None:
+            from aserve.accesslogger import AccessLogger
 
-        return accesslog.AccessLog(self._settings.access_logfile, self._settings.access_log_format, loop)
+            logger = AccessLogger(configured, settings.access_log_format, loop)
+            return logger if logger.is_heard else None
+        if settings.access_logfile is None:
+            return None
+        from aserve import accesslog
+
+        return accesslog.AccessLog(settings.access_logfile, settings.access_log_format, loop)
 
     def reopen_logs(self, *, only_moved: bool) -> None:
         """The worker's own."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import io
 import logging
 import math
 import os
@@ -152,11 +153,19 @@ def free_forks(descriptors: Callable[[], list[int]]) -> None:
 def have_standard_streams() -> None:
     """Open the null device for each of the descriptors 0, 1 and 2 that is closed.
 
-    Otherwise the next socket would get the number, and a `print` would be sent to a client.
+    Otherwise the next socket would get the number, and a `print` would be sent to a client. Python has
+    no streams for those that were closed when it started: they are made.
     """
     while True:
         descriptor = open(os.devnull, os.O_RDWR)
         if descriptor > 2:
             close(descriptor)
-            return
+            break
         os.set_inheritable(descriptor, True)
+    for number, name in ((1, "stdout"), (2, "stderr")):
+        if getattr(sys, name) is None:
+            setattr(
+                sys,
+                name,
+                io.TextIOWrapper(io.FileIO(number, "w", closefd=False), "utf-8", write_through=True),
+            )

@@ -8,7 +8,7 @@ import logging
 import math
 import time
 from collections.abc import Collection
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import anyio
 
@@ -27,6 +27,9 @@ from aserve.protocols.options import ConnectionOptions, WebSocketOptions
 from aserve.protocols.policy import PROXY_FIELDS
 from aserve.protocols.serving import Group
 from aserve.protocols.trust import Trust
+
+if TYPE_CHECKING:
+    from aserve.metrics import WorkerMetrics
 
 DEFAULT_HEAD: Final = 65536
 """Bytes that a request's head may have, unless a longer line or field is asked for."""
@@ -56,7 +59,7 @@ class Service:
     """One application in service; made and used on the running event loop.
 
     Arguments: `name` is its own in the log; `listeners` are opened when the application has
-    started; `overseer` learns how it goes.
+    started; `overseer` learns how it goes; `metrics` are told of each request.
     """
 
     def __init__(
@@ -68,6 +71,7 @@ class Service:
         overseer: Overseer,
         name: str,
         loop_name: LoopName,
+        metrics: WorkerMetrics | None = None,
     ) -> None:
         self.ending = Ending.NOT
         self._settings = settings
@@ -76,6 +80,7 @@ class Service:
         self._overseer = overseer
         self._name = name
         self._loop_name = loop_name
+        self._metrics = metrics
         self._told = anyio.Event()
         self._booting = anyio.CancelScope()
         self._patience = anyio.CancelScope()
@@ -147,6 +152,9 @@ class Service:
         self._group = group = self._adapter.group(
             loop, connection_options(settings), access_log.log if access_log else None
         )
+        if self._metrics is not None:
+            self._metrics.serve(loop, self._adapter.queue)
+            group.measure(self._metrics.log)
         group.start()
         group.on_closed = self._listeners.has_ended
         group.on_stuck = self._stuck

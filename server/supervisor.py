@@ -162,7 +162,7 @@ class Supervisor:
             os.getpid(),
             sys.version.split()[0],
         )
-        self._host.join(self._addresses, self._crew.inbox, self._hooks)
+        self._host.join(self._addresses, self._crew.inbox, self._hooks, self._crew.children)
         self._hooks.count(self._staffing.count, settings)
         self._hooks.call("on_starting", settings)
         mold.prepare(settings)

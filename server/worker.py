@@ -12,7 +12,7 @@ import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import anyio
 
@@ -33,6 +33,9 @@ from aserve.sharedpage import Slot
 from aserve.signals import OBEYED, Signals, take_no_notice
 from aserve.stacks import StackFile
 from aserve.workerhooks import WorkerHooks
+
+if TYPE_CHECKING:
+    from aserve.metrics import WorkerMetrics
 
 _log = logging.getLogger("aserve")
 
@@ -72,6 +75,7 @@ class Worker:
         self._channel = assignment.channel
         self._hooks = assignment.hooks
         self._runner: Runner | None = None
+        self._metrics: WorkerMetrics | None = None
         self._signals = Signals(OBEYED)
         self._listeners = Listeners(
             assignment.sockets, assignment.slot, assignment.settings.worker_connections
@@ -88,7 +92,6 @@ class Worker:
         # INT of a terminal goes to everybody: who ends by it before the supervisor has heard it has died.
         signal.signal(signal.SIGINT, take_no_notice)
         try:
-            logs.follow(self._settings)
             titles.show(self._settings, f"worker {self._assignment.number}", "booting")
             return self._work()
         except UserError as error:
@@ -104,6 +107,9 @@ class Worker:
             importpath.extend(self._settings)
             importpath.forget_listings()
         self._hooks.settle()
+        if self._assignment.application is None:  # otherwise the mold has done it
+            logs.enter(self._settings)
+        self._measure()
         self._hooks.call("post_fork")
         identity.assume(self._settings)
         loop_name = loops.choose(self._settings.loop)
@@ -119,6 +125,13 @@ class Worker:
         self._hooks.worker.booted = True
         options = {"loop_factory": lambda: loop}
         return anyio.run(self._serve, adapter, loop_name, backend="asyncio", backend_options=options)
+
+    def _measure(self) -> None:
+        if self._settings.statsd_host is not None:
+            from aserve.metrics import WorkerMetrics  # imported, and paid for, only where it is wanted
+
+            self._metrics = WorkerMetrics(self._settings)
+            self._metrics.heed_log()
 
     def _load(self, loop: asyncio.AbstractEventLoop) -> Adapter:
         settings = self._settings
@@ -159,6 +172,7 @@ class Worker:
             overseer=Supervision(self._settings, self._channel, assignment.slot, str(assignment)),
             name=str(assignment),
             loop_name=loop_name,
+            metrics=self._metrics,
         )
         self._hooks.worker.count = lambda: service.requests
         loop = asyncio.get_running_loop()
@@ -171,6 +185,8 @@ class Worker:
                 await self._runner.unload(finish)
             return status
         finally:
+            if self._metrics is not None:
+                self._metrics.close()
             # The handlers stay and take note for nobody: a late TERM is no reason to die half-way.
             loop.remove_reader(self._signals.fileno())
             loop.remove_reader(self._channel.fileno())

@@ -103,6 +103,10 @@ def test_little_is_imported_to_say_the_version(tmp_path: Path) -> None:
         (["--worker", "3", "main:app"], "there is no option --worker: did you mean --workers?"),
         (["--bnid", ":0", "main:app"], "there is no option --bnid: did you mean --bind?"),
         # What resembles another option only a little is more often one of another server.
+        (
+            ["--no-such-thing", "x", "main:app"],
+            "there is no option --no-such-thing: aserve --help lists them",
+        ),
         (["--spew", "main:app"], "there is no option --spew, which is gunicorn's: use python -m trace, or a"),
         (
             ["--env-file", "x", "main:app"],

@@ -132,3 +132,15 @@ def test_a_server_that_dies_before_it_is_ready(folder: Path) -> None:
         _, text = waiting.communicate(timeout=20)
     assert waiting.returncode == 3
     assert text == "aserve: error: the server died before it was ready, see its log\n"
+
+
+@pytest.mark.parametrize("option", [(), ("--enable-stdio-inheritance",)])
+def test_output_stays_if_that_is_wanted(option: tuple[str, ...], folder: Path) -> None:
+    with (folder / "out").open("w") as out:
+        command = [sys.executable, "-m", "aserve", "-D", "--pid", "a.pid", "-b", "unix:a.sock", *option]
+        subprocess.run(
+            [*command, "main:app"], cwd=folder, env=clean_environment(), stdout=out, stderr=out, check=True
+        )
+    text = (folder / "out").read_text()
+    assert ("ready: 1 worker" in text) is bool(option)
+    assert ("in the background the log goes nowhere" in text) is (not option)

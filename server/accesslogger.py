@@ -1,0 +1,126 @@
+"""The access log by way of Python's logging: for who has configured a logger for it.
+
+A record is made for each finished exchange on the event loop, and the handlers of the user do their
+work there: slow ones belong behind a `logging.handlers.QueueHandler`. Without such a configuration
+accesslog.py writes, which is quicker and waits for nobody.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+from aserve.logformat import compile_format, escape
+
+if TYPE_CHECKING:
+    from aserve.protocols.exchange import Exchange
+
+NAME: Final = "aserve.access"
+_UVICORN: Final = "uvicorn.access"
+
+_PLAIN_ATOMS: Final = ("h", "l", "u", "t", "r", "m", "U", "q", "H", "s", "B", "b", "f", "a", *"TMDLp")
+
+
+class AccessLogger:
+    """Passes finished exchanges to the logger `aserve.access`, as INFO.
+
+    Arguments: `source` is the logger whose configuration holds for it. For uvicorn's, the records are
+    as uvicorn makes them (a message with five arguments, which its formatters want), otherwise as
+    gunicorn does: the message is the line in `format`, the arguments are its atoms. `loop` is the one
+    whose time `Exchange.started` is.
+    """
+
+    def __init__(self, source: str, format: str, loop: asyncio.AbstractEventLoop) -> None:
+        self._logger = logging.getLogger(NAME)
+        self._own = source == NAME
+        configured = logging.getLogger(source)
+        if not self._own:
+            self._logger.parent = configured
+            self._logger.propagate = True
+            self._logger.handlers.clear()
+            self._logger.setLevel(logging.NOTSET)
+            self._logger.filters[:] = configured.filters
+        if not configured.level:
+            self._logger.setLevel(logging.INFO)
+        self._line = compile_format(format, monotonic=loop.time)
+        self._atoms = _AtomFormats(loop.time)
+        self._as_uvicorn = source == _UVICORN
+
+    @property
+    def is_heard(self) -> bool:
+        """Whether a line would reach a handler."""
+        return self._logger.isEnabledFor(logging.INFO) and self._logger.hasHandlers()
+
+    def log(self, exchange: Exchange) -> None:
+        """Log a finished exchange. For the loop's thread."""
+        message: str
+        args: tuple[object, ...]
+        if self._as_uvicorn:
+            client = exchange.connection.client if exchange.origin is None else exchange.origin.client
+            message = '%s - "%s %s HTTP/%s" %d'
+            args = (
+                f"{client[0]}:{client[1]}" if client else "",
+                escape(exchange.method),
+                escape(exchange.target.decode("latin-1")),
+                exchange.http_version,
+                exchange.status,
+            )
+        else:
+            message = self._line(exchange)[:-1].replace("%", "%%")
+            args = (Atoms(exchange, self._atoms),)
+        record = self._logger.makeRecord(NAME, logging.INFO, "(access)", 0, message, args, None)
+        try:
+            self._logger.handle(record)
+        except Exception as error:
+            from aserve.serverlogger import tell_once  # needed next to never
+
+            tell_once(NAME, f"a handler of the access log failed: {error!r}")
+
+    def reopen(self) -> None:
+        """Nothing: `aserve.logs.reopen` has done it for all files that are configured."""
+
+    def close(self) -> None:
+        """Have what handlers hold back written."""
+        logger: logging.Logger | None = self._logger
+        while logger is not None:
+            for handler in logger.handlers:
+                handler.flush()
+            logger = logger.parent if logger.propagate else None
+
+
+class _AtomFormats(dict[str, "Callable[[Exchange], str]"]):
+    """Atoms -> functions that give their text for an exchange."""
+
+    def __init__(self, monotonic: Callable[[], float]) -> None:
+        super().__init__()
+        self._monotonic = monotonic
+
+    def __missing__(self, atom: str) -> Callable[[Exchange], str]:
+        made = self[atom] = compile_format(f"%({atom})s", monotonic=self._monotonic)
+        return made
+
+
+class Atoms(Mapping[str, Any]):
+    """gunicorn's atoms of an exchange, escaped as in a line, made when they are asked for.
+
+    As in gunicorn, numbers are numbers (`B`, `T`, `D`, `M`), and `-` stands for what there is not.
+    """
+
+    def __init__(self, exchange: Exchange, formats: _AtomFormats) -> None:
+        self._exchange = exchange
+        self._formats = formats
+
+    def __getitem__(self, atom: str) -> Any:
+        try:
+            text = self._formats[atom](self._exchange)[:-1]
+        except ValueError:
+            raise KeyError(atom) from None
+        return int(text) if atom in ("B", "T", "D", "M") and text.isdigit() else text
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(_PLAIN_ATOMS)
+
+    def __len__(self) -> int:
+        return len(_PLAIN_ATOMS)
