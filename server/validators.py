@@ -233,6 +233,24 @@ def access_log_format(value: object) -> str:
     return text(value)
 
 
+def syslog_address(value: object) -> str:
+    """Take the address of a syslog daemon, as in gunicorn."""
+    from aserve.syslog import parse_address  # needed only where there is one
+
+    parse_address(text(value))
+    return text(value)
+
+
+def syslog_facility(value: object) -> str:
+    """Take the name of a facility of syslog, in any case."""
+    from aserve.syslog import FACILITIES
+
+    word = text(value).strip().lower()
+    if word not in FACILITIES:
+        raise ValueError(f"{value!r} is no facility: write {', '.join(FACILITIES)}")
+    return word
+
+
 def _iterable(value: object) -> Iterable[object]:
     if not isinstance(value, Iterable):
         raise ValueError(f"{value!r} is not a list: write one value, or several with commas")

@@ -40,9 +40,10 @@ def test_flags_are_spelled_like_the_settings() -> None:
     for option in OPTIONS:
         # gunicorn's spelling comes first
         shorter = ("access_log_format", "pidfile", "preload_app", "raw_env", "proc_name")
+        syslog = ("syslog", "syslog_addr", "syslog_prefix", "syslog_facility")
         # gunicorn's and uvicorn's: the flag names one of what the setting has several of
         single = ("reload_dirs", "reload_includes", "reload_excludes", "reload_extra_files")
-        if option.flags and option.name not in (*shorter, *single):
+        if option.flags and option.name not in (*shorter, *single, *syslog):
             assert option.label == "--" + option.name.replace("_", "-")
 
 
