@@ -207,12 +207,17 @@ def _serve(**values: Any) -> int:
         for name, value in values.items()
         if context.get_parameter_source(name) is ParameterSource.COMMANDLINE
     }
+    from aserve.processes import have_standard_streams
+
+    closed = have_standard_streams()  # before anything else is opened
     origin.remember()
     handover = _handover()
 
     remarks: list[str] = []  # for a log that there is not yet
     try:
         settings = config.resolve(given, os.environ, remarks.append)
+        if settings.access_logfile == "-" and 1 in closed:
+            remarks.append("standard output is closed: the access log is lost; name a file for it")
         return run(settings, handover, lambda: config.resolve(given, os.environ, _warn), remarks)
     finally:
         if handover is not None:

@@ -87,6 +87,7 @@ def compile_format(
     *,
     monotonic: Callable[[], float] = time.monotonic,
     clock: Callable[[], float] = time.time,
+    journal: bool = False,
 ) -> Formatter:
     """Return the function that makes a line (with its newline) of a finished exchange.
 

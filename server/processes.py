@@ -149,14 +149,14 @@ def free_forks(descriptors: Callable[[], list[int]]) -> None:
     os.register_at_fork(after_in_child=let_go)
 
 
-def have_standard_streams() -> None:
-    """Open the null device for each of the descriptors 0, 1 and 2 that is closed.
+def have_standard_streams() -> list[int]:
+    """Open the null device for each of the descriptors 0, 1 and 2 that is closed; return which were.
 
-    Otherwise the next socket would get the number, and a `print` would be sent to a client.
+    Otherwise the next file or socket would get the number, and a `print` would be sent to a client.
     """
-    while True:
-        descriptor = open(os.devnull, os.O_RDWR)
-        if descriptor > 2:
-            close(descriptor)
-            return
+    closed = []
+    while (descriptor := open(os.devnull, os.O_RDWR)) <= 2:
         os.set_inheritable(descriptor, True)
+        closed.append(descriptor)
+    close(descriptor)
+    return closed

@@ -29,7 +29,7 @@ from aserve.protocols.trust import Trust
 from aserve.sharedpage import Slot
 
 if TYPE_CHECKING:
-    from aserve.accesslog import AccessLog
+    from aserve.accesslog import AccessLogs
 
 DEFAULT_HEAD: Final = 65536
 """Bytes that a request's head may have, unless a longer line or field is asked for."""
@@ -86,7 +86,7 @@ class Service:
         self._patience = anyio.CancelScope()
         self._group: Group | None = None
         self._leaving = False
-        self._access_log: AccessLog | None = None
+        self._access_log: AccessLogs | None = None
         self._abandoned: Collection[int] = ()
         self._most_requests = recycling.most_requests(settings)
 
@@ -147,10 +147,10 @@ class Service:
         settings = self._settings
         loop = asyncio.get_running_loop()
         access_log = None
-        if settings.access_logfile is not None:
-            from aserve.accesslog import AccessLog  # imported, and paid for, only where it is wanted
+        if settings.has_access_log:
+            from aserve.accesslog import AccessLogs  # imported, and paid for, only where it is wanted
 
-            access_log = AccessLog(settings.access_logfile, settings.access_log_format, loop)
+            access_log = AccessLogs(settings, loop)
             self._access_log = access_log
         self.reopen_logs(only_moved=True)  # signals of the time before were not heard
         self._group = group = self._adapter.group(

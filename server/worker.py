@@ -237,7 +237,7 @@ def warm_up(settings: Settings) -> None:
     names = ["anyio._backends._asyncio"]
     if loops.choose(settings.loop) == "uvloop":
         names.append("uvloop")
-    if settings.access_logfile is not None:
+    if settings.has_access_log:
         names.append("aserve.accesslog")
     names.append(f"aserve.protocols.parser_{'h11' if settings.http == 'h11' else 'httptools'}")
     if settings.worker_class in ("auto", "asgi"):

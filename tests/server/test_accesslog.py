@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import resource
 import select
 import threading
 import time
@@ -15,9 +16,10 @@ from typing import cast
 
 import pytest
 
-from aserve import accesslog
+from aserve import accesslog, logtargets
 from aserve.accesslog import AccessLog
 from aserve.errors import BootError, UsageError
+from aserve.logtargets import FileTarget
 from aserve.options import Settings
 from aserve.protocols.exchange import Exchange
 
@@ -126,12 +128,12 @@ def test_workers_do_not_mix_their_lines_in_a_pipe(loop: asyncio.AbstractEventLoo
 
 
 def test_chunks_are_whole_lines() -> None:
-    lines = ["a" * 9 + "\n"] * 10 + ["b" * 99 + "\n"] + ["c\n"]
-    chunks = accesslog._chunks(lines, 25)
-    assert b"".join(chunks) == "".join(lines).encode()
+    lines = b"".join([b"a" * 9 + b"\n"] * 10 + [b"b" * 99 + b"\n"] + [b"c\n"])
+    chunks = logtargets.chunks(lines, 25)
+    assert b"".join(chunks) == lines
     assert all(chunk.endswith(b"\n") for chunk in chunks)
     assert all(len(chunk) <= 25 or chunk.count(b"\n") == 1 for chunk in chunks)
-    assert accesslog._chunks([], 25) == []
+    assert logtargets.chunks(b"", 25) == []
 
 
 def test_a_reader_that_stops_costs_lines_and_not_the_server(
@@ -166,7 +168,7 @@ def test_close_does_not_wait_for_ever(
     assert "gave up writing" in caplog.text
     assert read_until(reader, 1000 * 202).count(b"\n") == 1000  # lets the thread end
     assert log._alive.acquire(timeout=10)
-    os.close(log._fd)
+    log._target.close()
     os.close(reader)
     os.close(writer)
 
@@ -174,11 +176,14 @@ def test_close_does_not_wait_for_ever(
 def test_a_non_blocking_target_is_waited_for(loop: asyncio.AbstractEventLoop) -> None:
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
-    data = bytes(300_000)
-    thread = threading.Thread(target=accesslog._write, args=(writer, data))
+    target = FileTarget(f"/dev/fd/{writer}")
+    lines = ["x" * 999 + "\n"] * 300
+    data = "".join(lines).encode()
+    thread = threading.Thread(target=target.write, args=(lines,))
     thread.start()
     assert read_until(reader, len(data)) == data
     thread.join()
+    target.close()
     os.close(reader)
     os.close(writer)
 
@@ -201,8 +206,10 @@ def test_a_failing_target_is_reported_once_and_tried_again(
             put(log, "/lost")
             while log._lines:
                 time.sleep(0.001)
-        assert [record.getMessage() for record in caplog.records] == failure * [
-            f"access log: cannot write to {fifo}: Broken pipe; lines are lost until it works again"
+        told = f"access log: cannot write to {fifo}: Broken pipe; lines are lost until it works again"
+        recovered = f"access log: {fifo} works again, lines lost: 3"
+        assert [record.getMessage() for record in caplog.records] == [told, recovered, told][
+            : 2 * failure - 1
         ]
         reader = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
         put(log, "/kept")
@@ -223,3 +230,85 @@ def test_files_that_cannot_be_written(tmp_path: Path, loop: asyncio.AbstractEven
     accesslog.check(Settings())
     accesslog.check(Settings(access_logfile=str(tmp_path / "log")))
     assert (tmp_path / "log").exists()
+
+
+@contextlib.contextmanager
+def full_disk(room: int) -> Iterator[None]:
+    """No file of this process can get larger than so many bytes: as on a full disk, a write is cut there."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (room, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_a_full_disk_costs_no_line(tmp_path: Path) -> None:
+    target = FileTarget(str(tmp_path / "log"))
+    lines = [f"/{number:098}\n" for number in range(50)]
+    left = lines.copy()
+    with full_disk(3333):
+        for _ in range(3):
+            with pytest.raises(OSError, match="too large"):
+                target.write(left)
+    assert left == lines[33:]
+    target.write(left)
+    target.close()
+    assert left == []
+    # What stands there of the line that was cut has an end of its own.
+    assert (tmp_path / "log").read_text() == "".join([*lines[:33], lines[33][:33] + "\n", *lines[33:]])
+
+
+def test_a_full_disk_is_told_once_and_so_is_its_end(
+    tmp_path: Path,
+    loop: asyncio.AbstractEventLoop,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(accesslog, "FLUSH_AFTER", 0.01)
+    monkeypatch.setattr(logging.getLogger("aserve"), "propagate", True)
+    name = str(tmp_path / "log")
+    os.symlink("/dev/full", name)
+    log = AccessLog(name, "%(U)s", loop)
+    targets = [f"/{number}" for number in range(10)]
+    for target in targets:
+        put(log, target)
+        time.sleep(3 * accesslog.FLUSH_AFTER)  # some writes fail, however many
+    os.unlink(name)
+    log.reopen()
+    while log._lines:
+        time.sleep(0.001)
+    log.close()
+    assert Path(name).read_text().splitlines() == targets
+    assert [record.getMessage() for record in caplog.records] == [
+        f"access log: cannot write to {name}: No space left on device; lines wait until it works again",
+        f"access log: {name} works again, lines lost: 0",
+    ]
+
+
+def test_lines_that_are_left_at_the_end_are_told(
+    loop: asyncio.AbstractEventLoop, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(logging.getLogger("aserve"), "propagate", True)
+    log = AccessLog("/dev/full", "%(U)s", loop)
+    put(log, *map(str, range(7)))
+    log.close()
+    assert caplog.messages[-1] == "access log: 7 lines for /dev/full are lost"
+
+
+def test_long_lines_are_bounded_as_well(
+    loop: asyncio.AbstractEventLoop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(accesslog, "MAX_SIZE", 100_000)
+    monkeypatch.setattr(accesslog, "_UNCOUNTED", 10)
+    reader, writer = os.pipe()
+    log = AccessLog(f"/dev/fd/{writer}", "%(U)s", loop)
+    put(log, *["/" + "x" * 9999] * 1000)
+    assert sum(map(len, log._lines)) < 250_000  # a first batch may have left
+    threading.Thread(target=log.close).start()
+    data = read_until(reader, 10_000 * 20)
+    assert data.count(b"\n") >= 20
+    while log._lines:
+        data += os.read(reader, 1 << 20)
+    os.close(writer)
+    os.close(reader)
