@@ -58,7 +58,7 @@ class Exchange(Incoming):
     method, target (raw bytes), http_version ("1.1"), headers (lower-case names): the request.
     plain: nothing in it is special; takes_trailers is there only if it is not plain.
     state, status, response_headers, body_sent (bytes): the response.
-    started: the loop's time in seconds when it was begun, 0 before.
+    started: the group's time in seconds when it was begun, 0 before.
     origin: what a trusted proxy says of where the request comes from, None for nothing.
     """
 
@@ -353,7 +353,7 @@ class Exchange(Incoming):
 
     def turn_away(self) -> None:
         """Answer that there is no capacity for it (RFC 9110 §15.6.4), before it has begun."""
-        self.started = self.connection.group.loop.time()
+        self.started = self.connection.group.now()
         self.persistent = self.persistent and self.received
         self.start(503, [(b"content-type", b"text/plain; charset=utf-8"), (b"retry-after", b"1")])
         self.write(b"Service Unavailable")

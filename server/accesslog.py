@@ -15,15 +15,15 @@ from typing import TYPE_CHECKING, Final
 
 from aserve import identity
 from aserve.errors import UsageError
-from aserve.logformat import compile_format
+from aserve.logformat import compile_format, reads_environ
 from aserve.logtargets import SyslogLines, Target, is_journal, make_target
 from aserve.protocols.threads import allocate_lock, start_new_thread
 from aserve.syslog import SyslogTarget, program_name
 
 if TYPE_CHECKING:
-    import asyncio
     from collections.abc import Callable
 
+    from aserve.adapters.wsgi import WSGIApp
     from aserve.options import Settings
     from aserve.protocols.exchange import Exchange
 
@@ -59,13 +59,13 @@ class AccessLog:
     """The access log of one worker, or one of several.
 
     Arguments: `target` is where its lines go, or the name of that (see `logtargets.make_target`);
-    `format` as in `aserve.logformat.compile_format`; `loop` is the one that serves. Make it in the
-    worker, since it starts a thread, and `close` it. Raises BootError if the file cannot be opened.
+    `format` as in `aserve.logformat.compile_format`. Make it in the worker, since it starts a thread, and
+    `close` it. Raises BootError if the file cannot be opened.
     """
 
-    def __init__(self, target: str | Target, format: str, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, target: str | Target, format: str) -> None:
         self._target = make_target(target) if isinstance(target, str) else target
-        self._format = compile_format(format, monotonic=loop.time, journal=self._target.journal)
+        self._format = compile_format(format, journal=self._target.journal)
         self._lines: list[str] = []
         self._size = 0
         """Characters of the lines that wait, without the first `_UNCOUNTED`."""
@@ -180,10 +180,10 @@ class AccessLog:
 class AccessLogs:
     """All access logs that the settings ask for: that of --access-logfile, and that of --log-syslog.
 
-    Arguments, errors as for `AccessLog`.
+    Raises BootError as `AccessLog` does.
     """
 
-    def __init__(self, settings: Settings, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, settings: Settings) -> None:
         targets: list[str | Target] = []
         if settings.access_logfile is not None:
             targets.append(settings.access_logfile)
@@ -191,7 +191,7 @@ class AccessLogs:
             tag = program_name(settings.syslog_prefix or settings.proc_name or settings.app, "access")
             daemon = SyslogTarget(settings.syslog_addr, settings.syslog_facility, tag)
             targets.append(SyslogLines(daemon))
-        self._logs = [AccessLog(target, settings.access_log_format, loop) for target in targets]
+        self._logs = [AccessLog(target, settings.access_log_format) for target in targets]
         self.log: Callable[[Exchange], None] = self._logs[0].log if len(self._logs) == 1 else self._log_all
 
     def _log_all(self, exchange: Exchange) -> None:
@@ -207,6 +207,15 @@ class AccessLogs:
         """Write what is left, and close the targets."""
         for log in self._logs:
             log.close()
+
+
+def view(app: WSGIApp, settings: Settings) -> WSGIApp:
+    """Return the WSGI application such that the access log can see of it what its format asks for."""
+    if not reads_environ(settings.access_log_format):
+        return app
+    from aserve.adapters.wsgi import keeping_environ  # which is there already, where it is needed
+
+    return keeping_environ(app)
 
 
 def check(settings: Settings) -> None:

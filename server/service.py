@@ -150,7 +150,7 @@ class Service:
         if settings.has_access_log:
             from aserve.accesslog import AccessLogs  # imported, and paid for, only where it is wanted
 
-            access_log = AccessLogs(settings, loop)
+            access_log = AccessLogs(settings)
             self._access_log = access_log
         self.reopen_logs(only_moved=True)  # signals of the time before were not heard
         self._group = group = self._adapter.group(

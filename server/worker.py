@@ -137,6 +137,10 @@ class Worker:
             return tornado_adapter(app, settings)
         if interface == "wsgi" and runner is None:
             runner = make_runner("wsgi", loop, runner_options(settings))
+        if interface == "wsgi" and settings.has_access_log:
+            from aserve.accesslog import view  # only where it is wanted
+
+            app = view(app, settings)
         self._runner = runner
         return make_adapter(
             app,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import logging
 import os
@@ -31,13 +30,6 @@ class Finished:
         self.target = target.encode()
 
 
-@pytest.fixture
-def loop() -> Iterator[asyncio.AbstractEventLoop]:
-    loop = asyncio.new_event_loop()
-    yield loop
-    loop.close()
-
-
 def put(log: AccessLog, *targets: str) -> None:
     for target in targets:
         log.log(cast(Exchange, Finished(target)))
@@ -52,17 +44,17 @@ def read_until(fd: int, size: int, timeout: float = 10.0) -> bytes:
     return data
 
 
-def test_close_writes_everything(tmp_path: Path, loop: asyncio.AbstractEventLoop) -> None:
-    log = AccessLog(str(tmp_path / "log"), "%(U)s", loop)
+def test_close_writes_everything(tmp_path: Path) -> None:
+    log = AccessLog(str(tmp_path / "log"), "%(U)s")
     targets = [f"/{number}" for number in range(5000)]
     put(log, *targets)
     log.close()
     assert (tmp_path / "log").read_text().splitlines() == targets
 
 
-def test_lines_are_written_without_close_and_without_the_loop(loop: asyncio.AbstractEventLoop) -> None:
+def test_lines_are_written_without_close_and_without_the_loop() -> None:
     reader, writer = os.pipe()
-    log = AccessLog(f"/dev/fd/{writer}", "%(U)s", loop)
+    log = AccessLog(f"/dev/fd/{writer}", "%(U)s")
     try:
         for target in ("/first", "/second"):  # the second one has to wake a thread that has gone to rest
             put(log, target)
@@ -73,26 +65,26 @@ def test_lines_are_written_without_close_and_without_the_loop(loop: asyncio.Abst
         os.close(writer)
 
 
-def test_files_are_appended_to(tmp_path: Path, loop: asyncio.AbstractEventLoop) -> None:
+def test_files_are_appended_to(tmp_path: Path) -> None:
     file = tmp_path / "log"
     for target in ("/1", "/2"):
-        log = AccessLog(str(file), "%(U)s", loop)
+        log = AccessLog(str(file), "%(U)s")
         put(log, target)
         log.close()
     assert file.read_text() == "/1\n/2\n"
 
 
-def test_standard_output(loop: asyncio.AbstractEventLoop, capfd: pytest.CaptureFixture[str]) -> None:
-    log = AccessLog("-", "%(U)s", loop)
+def test_standard_output(capfd: pytest.CaptureFixture[str]) -> None:
+    log = AccessLog("-", "%(U)s")
     put(log, "/x")
     log.close()
     assert capfd.readouterr().out == "/x\n"
     os.fstat(1)  # it is still open
 
 
-def test_lines_that_come_while_others_are_written_are_kept(loop: asyncio.AbstractEventLoop) -> None:
+def test_lines_that_come_while_others_are_written_are_kept() -> None:
     reader, writer = os.pipe()
-    log = AccessLog(f"/dev/fd/{writer}", "%(U)s", loop)
+    log = AccessLog(f"/dev/fd/{writer}", "%(U)s")
     first = [f"/{number:0200}" for number in range(2000)]  # more than a pipe holds
     put(log, *first)
     data = read_until(reader, 1)  # so they are being written, and the rest has to wait for us
@@ -104,7 +96,7 @@ def test_lines_that_come_while_others_are_written_are_kept(loop: asyncio.Abstrac
     assert data.decode().splitlines() == [*first, "/second", "/third"]
 
 
-def test_workers_do_not_mix_their_lines_in_a_pipe(loop: asyncio.AbstractEventLoop) -> None:
+def test_workers_do_not_mix_their_lines_in_a_pipe() -> None:
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
     junk = 0
@@ -112,7 +104,7 @@ def test_workers_do_not_mix_their_lines_in_a_pipe(loop: asyncio.AbstractEventLoo
         while True:
             junk += os.write(writer, b"\n")
     # Nobody can write now; when there is room again, all of them want it.
-    logs = [AccessLog(f"/dev/fd/{writer}", "%(U)s", loop) for _ in range(3)]
+    logs = [AccessLog(f"/dev/fd/{writer}", "%(U)s") for _ in range(3)]
     targets = [[f"/{letter * 99}{number}" for number in range(2000)] for letter in "abc"]
     for log, mine in zip(logs, targets, strict=True):
         put(log, *mine)
@@ -137,12 +129,12 @@ def test_chunks_are_whole_lines() -> None:
 
 
 def test_a_reader_that_stops_costs_lines_and_not_the_server(
-    loop: asyncio.AbstractEventLoop, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(accesslog, "MAX_WAITING", 1000)
     monkeypatch.setattr(logging.getLogger("aserve"), "propagate", True)
     reader, writer = os.pipe()
-    log = AccessLog(f"/dev/fd/{writer}", "%(U)s", loop)
+    log = AccessLog(f"/dev/fd/{writer}", "%(U)s")
     put(log, *(f"/{number:0200}" for number in range(5000)))  # 1000 of them, more than a pipe holds
     data = read_until(reader, 1000 * 202)
     assert data.count(b"\n") == 1000
@@ -157,12 +149,12 @@ def test_a_reader_that_stops_costs_lines_and_not_the_server(
 
 
 def test_close_does_not_wait_for_ever(
-    loop: asyncio.AbstractEventLoop, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(accesslog, "CLOSE_TIMEOUT", 0.05)
     monkeypatch.setattr(logging.getLogger("aserve"), "propagate", True)
     reader, writer = os.pipe()
-    log = AccessLog(f"/dev/fd/{writer}", "%(U)s", loop)
+    log = AccessLog(f"/dev/fd/{writer}", "%(U)s")
     put(log, *(f"/{number:0200}" for number in range(1000)))
     log.close()
     assert "gave up writing" in caplog.text
@@ -173,7 +165,7 @@ def test_close_does_not_wait_for_ever(
     os.close(writer)
 
 
-def test_a_non_blocking_target_is_waited_for(loop: asyncio.AbstractEventLoop) -> None:
+def test_a_non_blocking_target_is_waited_for() -> None:
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
     target = FileTarget(f"/dev/fd/{writer}")
@@ -190,7 +182,6 @@ def test_a_non_blocking_target_is_waited_for(loop: asyncio.AbstractEventLoop) ->
 
 def test_a_failing_target_is_reported_once_and_tried_again(
     tmp_path: Path,
-    loop: asyncio.AbstractEventLoop,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
@@ -199,7 +190,7 @@ def test_a_failing_target_is_reported_once_and_tried_again(
     fifo = str(tmp_path / "fifo")
     os.mkfifo(fifo)
     reader = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
-    log = AccessLog(fifo, "%(U)s", loop)
+    log = AccessLog(fifo, "%(U)s")
     os.close(reader)
     for failure in (1, 2):
         for _ in range(3):
@@ -220,10 +211,10 @@ def test_a_failing_target_is_reported_once_and_tried_again(
     log.close()
 
 
-def test_files_that_cannot_be_written(tmp_path: Path, loop: asyncio.AbstractEventLoop) -> None:
+def test_files_that_cannot_be_written(tmp_path: Path) -> None:
     file = str(tmp_path / "no" / "log")
     with pytest.raises(BootError, match=r"cannot write the access log '.*': No such file or directory"):
-        AccessLog(file, "common", loop)
+        AccessLog(file, "common")
     with pytest.raises(UsageError, match=r"^--access-logfile: cannot write to '.*': No such file"):
         accesslog.check(Settings(access_logfile=file))
     accesslog.check(Settings(access_logfile="-"))
@@ -261,7 +252,6 @@ def test_a_full_disk_costs_no_line(tmp_path: Path) -> None:
 
 def test_a_full_disk_is_told_once_and_so_is_its_end(
     tmp_path: Path,
-    loop: asyncio.AbstractEventLoop,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
@@ -269,7 +259,7 @@ def test_a_full_disk_is_told_once_and_so_is_its_end(
     monkeypatch.setattr(logging.getLogger("aserve"), "propagate", True)
     name = str(tmp_path / "log")
     os.symlink("/dev/full", name)
-    log = AccessLog(name, "%(U)s", loop)
+    log = AccessLog(name, "%(U)s")
     targets = [f"/{number}" for number in range(10)]
     for target in targets:
         put(log, target)
@@ -287,22 +277,20 @@ def test_a_full_disk_is_told_once_and_so_is_its_end(
 
 
 def test_lines_that_are_left_at_the_end_are_told(
-    loop: asyncio.AbstractEventLoop, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(logging.getLogger("aserve"), "propagate", True)
-    log = AccessLog("/dev/full", "%(U)s", loop)
+    log = AccessLog("/dev/full", "%(U)s")
     put(log, *map(str, range(7)))
     log.close()
     assert caplog.messages[-1] == "access log: 7 lines for /dev/full are lost"
 
 
-def test_long_lines_are_bounded_as_well(
-    loop: asyncio.AbstractEventLoop, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_long_lines_are_bounded_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(accesslog, "MAX_SIZE", 100_000)
     monkeypatch.setattr(accesslog, "_UNCOUNTED", 10)
     reader, writer = os.pipe()
-    log = AccessLog(f"/dev/fd/{writer}", "%(U)s", loop)
+    log = AccessLog(f"/dev/fd/{writer}", "%(U)s")
     put(log, *["/" + "x" * 9999] * 1000)
     assert sum(map(len, log._lines)) < 250_000  # a first batch may have left
     threading.Thread(target=log.close).start()

@@ -23,6 +23,7 @@ from aserve.protocols.forwarded import Origin
 @dataclass
 class Connection:
     client: tuple[str, int] | None = ("203.0.113.9", 40000)
+    server: tuple[str, int] | None = ("192.0.2.1", 8000)
 
 
 @dataclass
