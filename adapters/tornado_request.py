@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import weakref
 from collections.abc import Awaitable, Callable, Iterator
 from typing import TYPE_CHECKING, Any, cast
@@ -100,7 +101,7 @@ class TornadoExchange(httputil.HTTPConnection):
         self.http_version = start_line.version.removeprefix("HTTP/")
         self.status = 0
         self.body_sent = 0
-        self.started = group.loop.time()
+        self.started = time.monotonic()
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._inner, name)

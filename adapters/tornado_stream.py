@@ -27,8 +27,9 @@ class Stage(enum.Enum):
 class Stream(IOStream):
     """An accepted connection.
 
-    sock: accepted, and its own from now on. client: address and port, None for what has none. trusted:
-    whether the client is a proxy that is believed. on_closed: called with it when it is closed, by whomever.
+    sock: accepted, and its own from now on. client, server: address and port, None for what has none.
+    trusted: whether the client is a proxy that is believed. on_closed: called with it when it is closed,
+    by whomever.
 
     received, sent: bytes. turns: requests that were waited for, the present one included. at_work: a
     head is complete, and its response not. ending: no other request is waited for; of a WebSocket: it
@@ -45,6 +46,7 @@ class Stream(IOStream):
     ) -> None:
         super().__init__(sock)
         self.client = client
+        self.server: tuple[str, int] | None = sock.getsockname()[:2] if client is not None else None
         self.trusted = trusted
         self.received = 0
         self.sent = 0

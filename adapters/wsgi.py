@@ -9,7 +9,7 @@ import re
 import sys
 from collections.abc import Callable, Iterable
 from types import TracebackType
-from typing import IO, TYPE_CHECKING, Any, Final
+from typing import IO, TYPE_CHECKING, Any, Final, cast
 
 from aserve.adapters import ExchangeAdapter
 from aserve.adapters import environ as environs
@@ -56,17 +56,19 @@ class WSGIExchange(ExtendedExchange):
     """A call of a WSGI application; the classes that say how it is made derive from this.
 
     What is not marked "on the loop" may be called where the application runs.
-    app, adapter, runner: the same for all. input: `wsgi.input`, to be set before the call.
+    app, adapter, runner: the same for all. kept_environ: only there with `keeping_environ`.
+    input: `wsgi.input`, to be set before the call.
     started_once: the application has called `start_response`. room: bytes that its content-length leaves
     for the body.
     """
 
-    __slots__ = ("input", "room", "started_once")
+    __slots__ = ("input", "kept_environ", "room", "started_once")
 
     app: WSGIApp
     adapter: WSGIAdapter
     runner: Runner
     input: IO[bytes] | io.BufferedReader
+    kept_environ: dict[str, Any]
     started_once: bool
     room: int
 
@@ -375,3 +377,14 @@ def _field(field: Any) -> tuple[bytes, bytes]:
 
 def _latin_1(text: str | bytes) -> bytes:
     return text if isinstance(text, bytes) else str.encode(text, "latin-1")
+
+
+def keeping_environ(app: WSGIApp) -> WSGIApp:
+    """Wrap `app` so that the exchange has the environ of the call, for access logs that show some of it."""
+
+    def call(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        exchange: WSGIExchange = cast(Any, start_response).__self__  # whose method it is
+        exchange.kept_environ = environ
+        return app(environ, start_response)
+
+    return call

@@ -154,7 +154,7 @@ class Served:
     close: Callable[[], Awaitable[None]]
 
 
-async def serve(case: Case, *, access_log: bool, threads: int) -> Served:
+async def serve(case: Case, *, access_log: str, threads: int) -> Served:
     """Put aserve's adapter and connection group together, as a worker does."""
     loop = asyncio.get_running_loop()
     if case.kind == "limit":
@@ -181,7 +181,7 @@ async def serve(case: Case, *, access_log: bool, threads: int) -> Served:
     if access_log:
         # A real file: other kinds are written in small pieces.
         file = tempfile.NamedTemporaryFile(prefix="benchmarks-", suffix=".log")  # noqa: SIM115 - closed below
-        log = importlib.import_module("aserve.accesslog").AccessLog(file.name, "combined", loop)
+        log = importlib.import_module("aserve.accesslog").AccessLog(file.name, access_log)
     options = group_module.ConnectionOptions(http=case.http)
     group = group_module.ConnectionGroup(
         adapter.exchange_factory, options=options, loop=loop, access_log=log.log if log else None
@@ -291,7 +291,14 @@ def options_parser() -> argparse.ArgumentParser:
     add("--threads", type=int, default=8, help="size of the WSGI pool [%(default)s]")
     add("--loop", choices=["uvloop", "asyncio"], default="uvloop", help="[%(default)s]")
     add("--switch-interval", type=float, default=0.0, help="the interpreter's, in milliseconds [its own]")
-    add("--access-log", action="store_true", help="with an access log, written to a temporary file")
+    add(
+        "--access-log",
+        nargs="?",
+        const="combined",
+        default="",
+        metavar="FORMAT",
+        help="with an access log in that format [combined], written to a temporary file",
+    )
     add(
         "--profile",
         metavar="FILE",
@@ -329,9 +336,9 @@ def main() -> None:
         sys.setswitchinterval(options.switch_interval / 1000)
     profile = cProfile.Profile() if options.profile else None
     python = f"{platform.python_implementation()} {platform.python_version()}"
-    log = "with" if options.access_log else "without"
+    log = f"access log: {options.access_log or 'none'}"
     print(f"CPU µs per request, {python}, {options.loop}, {options.connections} connections,")
-    print(f"{options.rounds} rounds, {log} access log\n")
+    print(f"{options.rounds} rounds, {log}\n")
     print("| case | minimum | median |\n| --- | ---: | ---: |")
     for case in cases:
         with asyncio.Runner(loop_factory=factory) as runner:

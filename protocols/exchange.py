@@ -48,7 +48,7 @@ class Exchange(Starting):
     request: its head; method, target, http_version, headers: what that says.
     plain: nothing in it is special; takes_trailers is there only if it is not plain.
     state, status, response_headers, body_sent (bytes): the response.
-    started: the loop's time in seconds when it was begun, 0 before.
+    started: the group's time in seconds when it was begun, 0 before.
     origin: what a trusted proxy says of where the request comes from, None for nothing.
     """
 
@@ -277,7 +277,7 @@ class Exchange(Starting):
 
     def turn_away(self) -> None:
         """Answer that there is no capacity for it (RFC 9110 §15.6.4), before it has begun."""
-        self.started = self.connection.group.loop.time()
+        self.started = self.connection.group.now()
         self.persistent = self.persistent and self.received
         self.start(503, [(b"content-type", b"text/plain; charset=utf-8"), (b"retry-after", b"1")])
         self.write(b"Service Unavailable")

@@ -323,7 +323,7 @@ class Http1Connection(RefusingConnection):
             exchange.turn_away()
             return
         group.running.add(exchange)
-        exchange.started = group.loop.time() if group.exact else group.clock.now
+        exchange.started = group.now() if group.exact else group.clock.now
         exchange.begin()
 
     def _next_exchange(self, exchange: Exchange) -> None:

@@ -38,7 +38,7 @@ def refused_exchange(connection: Http1Connection, refusal: Refusal) -> Exchange:
         connection,
         RequestHead(method.decode("latin-1") or "-", target or b"-", version.decode("ascii"), [], None),
     )
-    exchange.started = connection.group.loop.time()
+    exchange.started = connection.group.now()
     exchange.status = refusal.status
     exchange.response_headers = ()
     exchange.body_sent = refusal.size

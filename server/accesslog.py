@@ -7,23 +7,23 @@ none.
 
 from __future__ import annotations
 
-import asyncio
+import errno
 import logging
-import os
-import stat
-from os import close, write  # by name, as what follows: see aserve.protocols.threads
+import time
 from queue import SimpleQueue
-from select import PIPE_BUF, select
 from typing import TYPE_CHECKING, Final
 
 from aserve import identity
-from aserve.capture import standard_output
-from aserve.errors import BootError, UsageError
-from aserve.logformat import compile_format
-from aserve.logs import exchange, open_to_append
+from aserve.errors import UsageError
+from aserve.logformat import compile_format, reads_environ
+from aserve.logtargets import SyslogLines, Target, is_journal, make_target
 from aserve.protocols.threads import allocate_lock, start_new_thread
+from aserve.syslog import SyslogTarget, program_name
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from aserve.adapters.wsgi import WSGIApp
     from aserve.options import Settings
     from aserve.protocols.exchange import Exchange
 
@@ -34,29 +34,44 @@ MAX_WAITING: Final = 100_000
 """Lines that may wait for a target that takes none. More are dropped, and the log says how many:
 a log reader that has stopped must neither stop the server nor fill its memory."""
 
+MAX_SIZE: Final = 32 * 1024 * 1024
+"""Characters of such lines."""
+
 CLOSE_TIMEOUT: Final = 5.0
 """Seconds that `close` waits for such a target."""
 
-_LARGEST_WRITE: Final = 1024 * 1024
+_BATCH: Final = 2000
+"""Lines that are written at once: encoding them holds up the loop."""
+
+_UNCOUNTED: Final = 1000
+"""Lines that wait without being measured."""
+
+_TELL_AGAIN: Final = 60.0
+"""Seconds between two lines about a target that is too slow."""
+
+_FOR_GOOD: Final = (errno.EPIPE, errno.EBADF)
+"""Failures of targets that nobody reads any more: nothing waits for them to go away."""
 
 _log = logging.getLogger("aserve")
 
 
 class AccessLog:
-    """The access log of one worker.
+    """The access log of one worker, or one of several.
 
-    Arguments: `target` is a file to append to, or "-" for standard output; `format` as in
-    `aserve.logformat.compile_format`; `loop` is the one whose time `Exchange.started` is. Make it
-    in the worker, since it starts a thread, and `close` it. Raises BootError if the file cannot be
-    opened.
+    Arguments: `target` is where its lines go, or the name of that (see `logtargets.make_target`);
+    `format` as in `aserve.logformat.compile_format`. Make it in the worker, since it starts a thread, and
+    `close` it. Raises BootError if the file cannot be opened.
     """
 
-    def __init__(self, target: str, format: str, loop: asyncio.AbstractEventLoop) -> None:
-        self._format = compile_format(format, monotonic=loop.time)
-        self._target = "standard output" if target == "-" else os.path.abspath(target)
+    def __init__(self, target: str | Target, format: str) -> None:
+        self._target = make_target(target) if isinstance(target, str) else target
+        self._format = compile_format(format, journal=self._target.journal)
         self._lines: list[str] = []
+        self._size = 0
+        """Characters of the lines that wait, without the first `_UNCOUNTED`."""
         self._dropped = 0
-        self._failed = False
+        self._told_dropped = -_TELL_AGAIN
+        self._failure: OSError | None = None
         self._resting = False
         self._wake: SimpleQueue[None] = SimpleQueue()
         self._closing = False
@@ -64,48 +79,47 @@ class AccessLog:
         self._open, self._alive = allocate_lock(), allocate_lock()
         self._open.acquire()
         self._alive.acquire()
-        self._owned = target != "-"
-        try:
-            self._fd = open_to_append(target) if self._owned else standard_output()
-        except OSError as error:
-            raise BootError(f"cannot write the access log {target!r}: {error.strerror}") from error
-        self._at_once = _largest_write(self._fd)
         start_new_thread(self._work, ())
 
     def log(self, exchange: Exchange) -> None:
         """Take note of a finished exchange. For the loop's thread; it never waits."""
         lines = self._lines
-        if len(lines) < MAX_WAITING:
+        if len(lines) < _UNCOUNTED:
             lines.append(self._format(exchange))
         else:
-            self._dropped += 1
+            self._crowd(self._format(exchange))
         if self._resting:
             self._resting = False
             self._wake.put(None)
 
     def reopen(self) -> None:
-        """Go on in the file that has the log's name now. No line is lost, nor written to neither."""
-        if not self._owned or self._fd < 0:
-            return
+        """Go on in what has the target's name now. No line is lost, nor written to neither."""
         try:
-            exchange(self._target, self._fd)
-            self._at_once = _largest_write(self._fd)
+            self._target.reopen()
         except OSError as error:
-            _log.error("cannot open %r again: %s; going on in the old file", self._target, error.strerror)
+            _log.error(
+                "cannot open %r again: %s; going on in the old file", self._target.name, error.strerror
+            )
 
     def close(self) -> None:
-        """Write what is left, and close the file. Waits for that, `CLOSE_TIMEOUT` seconds at most."""
+        """Write what is left, and close the target. Waits for that, `CLOSE_TIMEOUT` seconds at most."""
         if not self._closing:
             self._closing = True
             self._open.release()
             self._wake.put(None)
         if not self._alive.acquire(timeout=CLOSE_TIMEOUT):
-            _log.error("access log: gave up writing to %s, the last lines are lost", self._target)
+            _log.error("access log: gave up writing to %s, the last lines are lost", self._target.name)
             return
         self._alive.release()
-        if self._owned and self._fd >= 0:
-            close(self._fd)
-            self._fd = -1
+        self._target.close()
+
+    def _crowd(self, line: str) -> None:
+        """Add a line to many others, unless there are too many."""
+        if len(self._lines) < MAX_WAITING and self._size < MAX_SIZE:
+            self._lines.append(line)
+            self._size += len(line)
+        else:
+            self._dropped += 1
 
     # -- in the thread ------------------------------------------------------------------------
 
@@ -120,28 +134,88 @@ class AccessLog:
             self._resting = False
             last = self._open.acquire(timeout=FLUSH_AFTER)
             self._flush()
+        if self._lines or self._dropped:
+            lost = len(self._lines) + self._dropped
+            _log.error("access log: %d lines for %s are lost", lost, self._target.name)
         self._alive.release()
 
     def _flush(self) -> None:
-        # Each of these is one step for the interpreter, so that the loop can append meanwhile.
-        lines = self._lines[:]
-        try:
-            for chunk in _chunks(lines, self._at_once):
-                _write(self._fd, chunk)
-        except OSError as error:
-            if not self._failed:
-                self._failed = True
+        # Each look at the lines is one step for the interpreter, so that the loop can append meanwhile.
+        while lines := self._lines[:_BATCH]:
+            count = len(lines)
+            try:
+                self._target.write(lines)
+            except OSError as error:
+                del self._lines[: count - len(lines)]
+                self._fail(error)
+                return
+            if self._failure is not None:
+                self._recover()
+            del self._lines[:count]
+            self._size = 0
+            if self._dropped and time.monotonic() - self._told_dropped > _TELL_AGAIN:
+                self._told_dropped = time.monotonic()
+                dropped, self._dropped = self._dropped, 0
                 _log.error(
-                    "access log: cannot write to %s: %s; lines are lost until it works again",
-                    self._target,
-                    error.strerror,
+                    "access log: %d lines dropped, %s takes them too slowly", dropped, self._target.name
                 )
-        else:
-            self._failed = False
-        del self._lines[: len(lines)]
-        if self._dropped:
-            dropped, self._dropped = self._dropped, 0
-            _log.error("access log: %d lines dropped, %s takes them too slowly", dropped, self._target)
+
+    def _fail(self, error: OSError) -> None:
+        """Tell a failure that is not known yet. Lines wait for its end, if there may be one."""
+        for_good = error.errno in _FOR_GOOD
+        if self._failure is None:
+            outlook = "lines are lost until it works again" if for_good else "lines wait until it works again"
+            _log.error("access log: cannot write to %s: %s; %s", self._target.name, error.strerror, outlook)
+        self._failure = error
+        if for_good:
+            self._dropped += len(self._lines)
+            del self._lines[:]
+
+    def _recover(self) -> None:
+        self._failure = None
+        dropped, self._dropped = self._dropped, 0
+        _log.warning("access log: %s works again, lines lost: %d", self._target.name, dropped)
+
+
+class AccessLogs:
+    """All access logs that the settings ask for: that of --access-logfile, and that of --log-syslog.
+
+    Raises BootError as `AccessLog` does.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        targets: list[str | Target] = []
+        if settings.access_logfile is not None:
+            targets.append(settings.access_logfile)
+        if settings.access_log_to_syslog:
+            tag = program_name(settings.syslog_prefix or settings.proc_name or settings.app, "access")
+            daemon = SyslogTarget(settings.syslog_addr, settings.syslog_facility, tag)
+            targets.append(SyslogLines(daemon))
+        self._logs = [AccessLog(target, settings.access_log_format) for target in targets]
+        self.log: Callable[[Exchange], None] = self._logs[0].log if len(self._logs) == 1 else self._log_all
+
+    def _log_all(self, exchange: Exchange) -> None:
+        for log in self._logs:
+            log.log(exchange)
+
+    def reopen(self) -> None:
+        """Go on in what has the names of the targets now."""
+        for log in self._logs:
+            log.reopen()
+
+    def close(self) -> None:
+        """Write what is left, and close the targets."""
+        for log in self._logs:
+            log.close()
+
+
+def view(app: WSGIApp, settings: Settings) -> WSGIApp:
+    """Return the WSGI application such that the access log can see of it what its format asks for."""
+    if not reads_environ(settings.access_log_format):
+        return app
+    from aserve.adapters.wsgi import keeping_environ  # which is there already, where it is needed
+
+    return keeping_environ(app)
 
 
 def check(settings: Settings) -> None:
@@ -150,7 +224,7 @@ def check(settings: Settings) -> None:
     Raises UsageError if it cannot be written: better before there are workers.
     """
     target = settings.access_logfile
-    if target is None or target == "-":
+    if target is None or target == "-" or is_journal(target):
         return
     try:
         identity.make(target, settings)
@@ -159,38 +233,3 @@ def check(settings: Settings) -> None:
             f"--access-logfile: cannot write to {target!r}: {error.strerror}: name a file in a folder "
             "that is there and writable"
         ) from error
-
-
-def _largest_write(fd: int) -> int:
-    """Return how many bytes of one worker stay together among those of the others.
-
-    Pipes mix the writes of several processes if they are longer than PIPE_BUF: pipe(7).
-    """
-    try:
-        regular = stat.S_ISREG(os.fstat(fd).st_mode)
-    except OSError:  # standard output is closed: the first write will tell
-        regular = False
-    return _LARGEST_WRITE if regular else PIPE_BUF
-
-
-def _chunks(lines: list[str], size: int) -> list[bytes]:
-    """Return the lines in pieces of whole lines, each of at most `size` bytes unless one line is longer."""
-    data = "".join(lines).encode("utf-8", "backslashreplace")
-    chunks, start = [], 0
-    while len(data) - start > size:
-        end = data.rfind(b"\n", start, start + size) + 1 or data.find(b"\n", start + size) + 1
-        chunks.append(data[start:end])
-        start = end
-    if start < len(data):
-        chunks.append(data[start:])
-    return chunks
-
-
-def _write(fd: int, data: bytes) -> None:
-    view = memoryview(data)
-    while view:
-        try:
-            view = view[write(fd, view) :]
-        except BlockingIOError:
-            # Standard output is shared with whoever started us, who may have made it non-blocking.
-            select([], [fd], [])

@@ -7,12 +7,12 @@ accesslog.py writes, which is quicker and waits for nobody.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-from aserve.logformat import compile_format, escape
+from aserve.logformat import compile_format
+from aserve.logvalues import escape
 
 if TYPE_CHECKING:
     from aserve.protocols.exchange import Exchange
@@ -28,11 +28,10 @@ class AccessLogger:
 
     Arguments: `source` is the logger whose configuration holds for it. For uvicorn's, the records are
     as uvicorn makes them (a message with five arguments, which its formatters want), otherwise as
-    gunicorn does: the message is the line in `format`, the arguments are its atoms. `loop` is the one
-    whose time `Exchange.started` is.
+    gunicorn does: the message is the line in `format`, the arguments are its atoms.
     """
 
-    def __init__(self, source: str, format: str, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, source: str, format: str) -> None:
         self._logger = logging.getLogger(NAME)
         self._own = source == NAME
         configured = logging.getLogger(source)
@@ -44,8 +43,8 @@ class AccessLogger:
             self._logger.filters[:] = configured.filters
         if not configured.level:
             self._logger.setLevel(logging.INFO)
-        self._line = compile_format(format, monotonic=loop.time)
-        self._atoms = _AtomFormats(loop.time)
+        self._line = compile_format(format)
+        self._atoms = _AtomFormats()
         self._as_uvicorn = source == _UVICORN
 
     @property
@@ -93,12 +92,8 @@ class AccessLogger:
 class _AtomFormats(dict[str, "Callable[[Exchange], str]"]):
     """Atoms -> functions that give their text for an exchange."""
 
-    def __init__(self, monotonic: Callable[[], float]) -> None:
-        super().__init__()
-        self._monotonic = monotonic
-
     def __missing__(self, atom: str) -> Callable[[Exchange], str]:
-        made = self[atom] = compile_format(f"%({atom})s", monotonic=self._monotonic)
+        made = self[atom] = compile_format(f"%({atom})s")
         return made
 
 

@@ -232,8 +232,8 @@ def _serve(**values: Any) -> int:
     }
     from aserve.processes import have_standard_streams
 
+    closed = have_standard_streams()  # before anything else is opened
     origin.remember()
-    have_standard_streams()  # first: files that are opened must not get their numbers
     handover = _handover()
 
     try:
@@ -242,19 +242,24 @@ def _serve(**values: Any) -> int:
             _print_config(found)
             if not found.settings.check_config:
                 return 0
-        return _run(found, handover, lambda: config.resolve(given, os.environ, _remark))
+        return _run(found, handover, lambda: config.resolve(given, os.environ, _remark), closed)
     finally:
         if handover is not None:
             handover.channel.close()
 
 
-def _run(found: config.Resolution, handover: Handover | None, load: Callable[[], Settings]) -> int:
+def _run(
+    found: config.Resolution, handover: Handover | None, load: Callable[[], Settings], closed: list[int]
+) -> int:
     """Do what the settings say; what is wrong with one is told with the place where it stands.
 
     Whatever --check-config finds to be wrong is a matter of the configuration.
     """
+    remarks = list(found.remarks)
+    if found.settings.access_logfile == "-" and 1 in closed:
+        remarks.append("standard output is closed: the access log is lost; name a file for it")
     try:
-        return run(found.settings, handover, load, found.remarks)
+        return run(found.settings, handover, load, remarks)
     except Exception as error:
         if isinstance(error, UserError):
             found.place(error)

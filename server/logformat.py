@@ -1,18 +1,30 @@
 """Formats of access log lines: gunicorn's atoms, compiled into one Python function per format.
 
 Everything that a client can choose is escaped, so that no client can forge a line or a field: see
-`escape`.
+`logvalues`.
 """
 
 from __future__ import annotations
 
-import base64
-import binascii
 import os
 import re
 import time
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
+
+from aserve.logvalues import (
+    GONE,
+    Date,
+    Escaped,
+    Quoted,
+    escape,
+    quote,
+    request_id,
+    request_path,
+    trace_ids,
+    user_name,
+    variable,
+)
 
 if TYPE_CHECKING:
     from aserve.protocols.exchange import Exchange
@@ -20,14 +32,24 @@ if TYPE_CHECKING:
 Formatter: TypeAlias = "Callable[[Exchange], str]"
 
 _COMMON = '%(h)s %(l)s %(u)s %(t)s "%(r)s" %(s)s %(b)s'
-NAMED: Final = {"common": _COMMON, "combined": f'{_COMMON} "%(f)s" "%(a)s"'}
-"""Formats with a name: Apache's. `combined` is gunicorn's default as well."""
+# Fields are only ever added, at the end: docs/access-log.md has them all.
+_JSON = (
+    '{"time":"%(json.time)sZ","client":%(json.client)s,"user":%(json.user)s,"method":%(json.method)s,'
+    '"path":"%(json.path)s","query":"%(json.query)s","protocol":"%(H)s","status":%(s)s,"bytes":%(B)s,'
+    '"duration":%(L)s,"host":%(json.host)s,"referer":%(json.referer)s,"user_agent":%(json.agent)s,'
+    '"request_id":%(json.id)s,"trace_id":%(json.trace)s,"span_id":%(json.span)s,"close_code":%(json.close)s,'
+    '"pid":%(json.pid)s}'
+)
+NAMED: Final = {"common": _COMMON, "combined": f'{_COMMON} "%(f)s" "%(a)s"', "json": _JSON}
+"""Formats with a name: Apache's, of which `combined` is gunicorn's default as well, and our own for JSON."""
 
-MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
-
-_CACHED_VALUES: Final = 1024
-_CACHED_LENGTH: Final = 512
-"""How many header values are kept in their escaped form, and up to how many bytes each."""
+_JOURNAL: Final = (
+    "\nPRIORITY=6\nSYSLOG_IDENTIFIER=aserve.access\nLOGGER=aserve.access\nHTTP_CLIENT=%(h)s\nHTTP_USER=%(u)s"
+    "\nHTTP_METHOD=%(m)s\nHTTP_TARGET=%(target)s\nHTTP_PROTOCOL=%(H)s\nHTTP_STATUS=%(s)s\nHTTP_BYTES=%(B)s"
+    "\nHTTP_DURATION_USEC=%(D)s\nHTTP_HOST=%({host}i)s\nHTTP_REFERER=%(f)s\nHTTP_USER_AGENT=%(a)s"
+    "\nREQUEST_ID=%(id)s\nTRACE_ID=%(trace)s\nSPAN_ID=%(span)s"
+)
+"""What an entry of the journal has besides its text."""
 
 
 class _Atom(NamedTuple):
@@ -37,6 +59,8 @@ class _Atom(NamedTuple):
     needs: tuple[str, ...] = ()
 
 
+_SPECIAL = "'\"' in {0} or '\\\\' in {0} or not ({0}.isprintable() and {0}.isascii())"
+
 # What the expressions stand on, in the order in which it is done.
 _STATEMENTS: Final = {
     "client": (
@@ -45,10 +69,20 @@ _STATEMENTS: Final = {
     ),
     "target": (
         "target = exchange.target.decode('latin-1')",
-        "if '\"' in target or '\\\\' in target or not (target.isprintable() and target.isascii()):",
+        f"if {_SPECIAL.format('target')}:",
         "    target = escape(target)",
     ),
     "parts": ("path, mark, query = target.partition('?')",),
+    "path": (
+        "if '%' in path or path[:1] != '/':",
+        "    path = request_path(exchange.target)",
+    ),
+    "json": (
+        "text = exchange.target.decode('latin-1')",
+        "path, mark, query = text.partition('?')",
+        f"if {_SPECIAL.format('text')}:",
+        "    path, query = quote(path)[1:-1], quote(query)[1:-1]",
+    ),
     "now": (
         "now = clock()",
         "if not date.start <= now < date.end:",
@@ -63,10 +97,10 @@ _ATOMS: Final = {
     "t": _Atom("date.text", ("now",)),
     "r": _Atom("texts[exchange.method]} {target} HTTP/{exchange.http_version", ("target",)),
     "m": _Atom("texts[exchange.method]"),
-    "U": _Atom("path", ("target", "parts")),
+    "U": _Atom("path", ("target", "parts", "path")),
     "q": _Atom("query", ("target", "parts")),
     "H": _Atom("'HTTP/' + exchange.http_version"),
-    "s": _Atom("exchange.status"),
+    "s": _Atom(f"exchange.status or {GONE}"),
     "B": _Atom("exchange.body_sent"),
     "b": _Atom("exchange.body_sent or '-'"),
     "T": _Atom("int(elapsed)", ("elapsed",)),
@@ -79,6 +113,29 @@ _ATOMS: Final = {
 _HEADER_ATOMS: Final = {"f": b"referer", "a": b"user-agent", "u": b"authorization"}
 _KNOWN: Final = "h l u t r m U q H s B b f a T M D L p w {header}i {header}o {variable}e"
 
+# The atoms of our own formats only.
+_OWN_ATOMS: Final = {
+    "target": _Atom("target", ("target",)),
+    "json.time": _Atom("date.utc}.{int((now - date.start) * 1000):03d", ("now",)),
+    "json.client": _Atom("quoted[client[0]] if client is not None else 'null'", ("client",)),
+    "json.method": _Atom("quoted[exchange.method]"),
+    "json.path": _Atom("path", ("json",)),
+    "json.query": _Atom("query", ("json",)),
+    "json.close": _Atom("exchange.close_code or 'null'"),
+    "json.pid": _Atom("number"),
+}
+_OWN_HEADER_ATOMS: Final = {
+    "json.host": (b"host", "quoted[{0}] if {0} is not None else 'null'"),
+    "json.referer": (b"referer", "quoted[{0}] if {0} is not None else 'null'"),
+    "json.agent": (b"user-agent", "quoted[{0}] if {0} is not None else 'null'"),
+    "json.user": (b"authorization", "quoted_user({0}) if {0} is not None else 'null'"),
+    "trace": (b"traceparent", "trace_ids({0})[0] or '-'"),
+    "span": (b"traceparent", "trace_ids({0})[1] or '-'"),
+    "json.trace": (b"traceparent", "quoted_trace({0}, 0) if {0} is not None else 'null'"),
+    "json.span": (b"traceparent", "quoted_trace({0}, 1) if {0} is not None else 'null'"),
+}
+_REQUEST_ID: Final = b"x-request-id"
+
 _PIECE: Final = re.compile(r"%(?:(?P<percent>%)|\((?P<atom>[^()]*)\)[sd])|(?P<wrong>%)")
 
 
@@ -87,70 +144,33 @@ def compile_format(
     *,
     monotonic: Callable[[], float] = time.monotonic,
     clock: Callable[[], float] = time.time,
+    journal: bool = False,
 ) -> Formatter:
     """Return the function that makes a line (with its newline) of a finished exchange.
 
-    `text` is the name of a format or a format of gunicorn's atoms: h client, l '-', u user, t date,
-    r request line, m method, U path, q query, H protocol, s status, B and b bytes of the body (b:
-    '-' for none), f referer, a user agent, T M D L time in seconds, milliseconds, microseconds and
-    decimal seconds, p process id, w close code of a WebSocket or '-', {name}i request header, {name}o
-    response header, {name}e environment variable. `monotonic` is the clock of `Exchange.started`,
-    `clock` the wall's; both in seconds. Raises ValueError for what is none of them. Call it in the
-    process that uses it.
+    `text` is the name of a format (common, combined, json) or a format of gunicorn's atoms: h client,
+    l '-', u user, t date, r request line, m method, U path, q query, H protocol, s status, B and b bytes
+    of the body (b: '-' for none), f referer, a user agent, T M D L time in seconds, milliseconds,
+    microseconds and decimal seconds, p process id, w close code of a WebSocket or '-', {name}i request
+    header, {name}o response header, {name}e variable. `monotonic` is the clock of `Exchange.started`,
+    `clock` the wall's; both in seconds. With `journal` the function makes an entry of the journal, of
+    which the line is the message. Raises ValueError for what is none of them. Call it in the process
+    that uses it.
     """
-    return _Compiler().compile(NAMED.get(text, text), monotonic, clock)
+    compiler = _Compiler()
+    if journal:
+        # A field ends where its line does.
+        message = NAMED.get(text, text.replace("\n", " "))
+        pieces = [("MESSAGE=", True), (message, text in NAMED), (_JOURNAL, True)]
+    else:
+        pieces = [(NAMED.get(text, text), text in NAMED)]
+    return compiler.compile(pieces, monotonic, clock)
 
 
-def escape(text: str) -> str:
-    r"""Return `text` with everything but plain visible ASCII as \xNN: `"`, `\`, control characters, others.
-
-    `text` stands for bytes in Latin-1; characters beyond it are taken in UTF-8.
-    """
-    if text.isascii() and text.isprintable() and '"' not in text and "\\" not in text:
-        return text
-    raw = text.encode("latin-1") if max(text) <= "\xff" else text.encode("utf-8", "surrogateescape")
-    return "".join(chr(byte) if 32 <= byte < 127 and byte not in b'"\\' else f"\\x{byte:02x}" for byte in raw)
-
-
-class Escaped(dict[Any, str]):
-    """Texts or bytes -> their escaped form; a bounded cache, since most clients say the same things."""
-
-    def __missing__(self, value: str | bytes) -> str:
-        text = escape(value if isinstance(value, str) else value.decode("latin-1"))
-        if len(value) <= _CACHED_LENGTH:
-            if len(self) >= _CACHED_VALUES:
-                self.clear()
-            self[value] = text
-        return text
-
-
-class Date:
-    """The text of `%(t)s` for the second from `start` to `end` (in seconds of the wall's clock)."""
-
-    __slots__ = ("end", "start", "text")
-
-    def __init__(self) -> None:
-        self.start = self.end = 0.0
-        self.text = "-"
-
-    def renew(self, now: float) -> None:
-        """Make the text for the second in which `now` is. English names, whatever the locale."""
-        self.start = float(int(now))
-        self.end = self.start + 1.0
-        local = time.localtime(self.start)
-        self.text = time.strftime(f"[%d/{MONTHS[local.tm_mon - 1]}/%Y:%H:%M:%S %z]", local)
-
-
-def user_name(authorization: bytes) -> str:
-    """Return the escaped user of Basic credentials (RFC 7617 §2), or '-' for anything else."""
-    scheme, _, credentials = authorization.partition(b" ")
-    if scheme.lower() != b"basic":
-        return "-"
-    try:
-        user, colon, _ = base64.b64decode(credentials.strip(), validate=True).partition(b":")
-    except (binascii.Error, ValueError):
-        return "-"
-    return escape(user.decode("latin-1")) if user and colon else "-"
+def reads_environ(text: str) -> bool:
+    """Return whether a format has variables of a WSGI application's environ: %({NAME}e)s."""
+    atoms = (piece["atom"] or "" for piece in _PIECE.finditer(NAMED.get(text, text)))
+    return any(atom.startswith("{") and atom.endswith("}e") for atom in atoms)
 
 
 class _Compiler:
@@ -160,29 +180,64 @@ class _Compiler:
         self._needed: set[str] = set()
         self._request: dict[bytes, str] = {}
         self._response: dict[bytes, str] = {}
+        self._names: dict[str, Any] = {}
 
-    def compile(self, text: str, monotonic: Callable[[], float], clock: Callable[[], float]) -> Formatter:
-        body, position = [], 0
-        for piece in _PIECE.finditer(text):
-            body.append(_literal(text[position : piece.start()]))
-            position = piece.end()
-            body.append(self._piece(piece))
-        body.append(_literal(text[position:]))
+    def compile(
+        self, parts: list[tuple[str, bool]], monotonic: Callable[[], float], clock: Callable[[], float]
+    ) -> Formatter:
+        """Return the function; each part is a format, and whether it may have the atoms of our own ones."""
+        body = [piece for text, own in parts for piece in self._pieces(text, own)]
         source = "\n    ".join(("def line(exchange):", *self._statements(), f'return f"{"".join(body)}\\n"'))
         names: dict[str, Any] = {
+            **self._names,
             "clock": clock,
             "date": Date(),
             "escape": escape,
+            "escaped_user": escaped_user,
             "monotonic": monotonic,
+            "number": os.getpid(),
             "pid": f"<{os.getpid()}>",
+            "quote": quote,
+            "quoted": Quoted(),
+            "quoted_id": quoted_id,
+            "quoted_trace": quoted_trace,
+            "quoted_user": quoted_user,
+            "request_id": request_id,
+            "request_path": request_path,
             "texts": Escaped(),
-            "user_name": user_name,
+            "trace_ids": trace_ids,
             "values": Escaped(),
+            "variable": variable,
         }
         # As dataclasses do it. Only text of this file gets here: see `_literal` and `_variable`.
         exec(source, names)
         formatter: Formatter = names["line"]
         return formatter
+
+    def _pieces(self, text: str, own: bool) -> Iterable[str]:
+        position = 0
+        for piece in _PIECE.finditer(text):
+            yield _literal(text[position : piece.start()])
+            position = piece.end()
+            yield (self._own_piece(piece["atom"]) if own else None) or self._piece(piece)
+        yield _literal(text[position:])
+
+    def _own_piece(self, name: str) -> str | None:
+        if name in _OWN_ATOMS:
+            atom = _OWN_ATOMS[name]
+            self._needed.update(atom.needs)
+            return f"{{{atom.expression}}}"
+        if name in _OWN_HEADER_ATOMS:
+            header, expression = _OWN_HEADER_ATOMS[name]
+            return f"{{{expression.format(_variable(self._request, header, 'request'))}}}"
+        if name in ("id", "json.id"):
+            # The application's own wins: its logs have that one.
+            answered = _variable(self._response, _REQUEST_ID, "response")
+            asked = _variable(self._request, _REQUEST_ID, "request")
+            if name == "id":
+                return f"{{request_id({answered}, {asked}) or '-'}}"
+            return f"{{quoted_id({answered}, {asked}) if {answered} or {asked} else 'null'}}"
+        return None
 
     def _piece(self, piece: re.Match[str]) -> str:
         if piece["percent"]:
@@ -199,14 +254,16 @@ class _Compiler:
             return f"{{{atom.expression}}}"
         if name in _HEADER_ATOMS:
             variable = _variable(self._request, _HEADER_ATOMS[name], "request")
-            return _value("user_name(%s)" if name == "u" else "values[%s]", variable)
+            return _value("escaped_user(%s)" if name == "u" else "values[%s]", variable)
         if len(name) > 3 and name[0] == "{" and name[-2] == "}" and name[-1] in "ioe":
             return self._named(name[1:-2], name[-1])
         raise ValueError(f"'%({name})s' is not an atom: known are {_KNOWN}")
 
     def _named(self, name: str, kind: str) -> str:
         if kind == "e":
-            return _literal(escape(os.environ.get(name, os.environ.get(name.upper(), "-"))))
+            wanted = f"name_{len(self._names)}"
+            self._names[wanted] = name
+            return f"{{variable(exchange, {wanted})}}"
         header = name.lower().encode("latin-1", "replace")
         if kind == "i":
             return _value("values[%s]", _variable(self._request, header, "request"))
@@ -219,6 +276,30 @@ class _Compiler:
         yield from _search(self._request, "exchange.headers", "name")
         # Only what is read from the wire is known to be in lower case.
         yield from _search(self._response, "exchange.response_headers", "name.lower()")
+
+
+def escaped_user(authorization: bytes) -> str:
+    """Return the user of Basic credentials for a text, or '-'."""
+    user = user_name(authorization)
+    return "-" if user is None else escape(user.decode("latin-1"))
+
+
+def quoted_user(authorization: bytes) -> str:
+    """The same for JSON, or null."""
+    user = user_name(authorization)
+    return "null" if user is None else quote(user)
+
+
+def quoted_id(*values: bytes | None) -> str:
+    """Return the id of a request for JSON, or null."""
+    found = request_id(*values)
+    return "null" if found is None else f'"{found}"'
+
+
+def quoted_trace(traceparent: bytes, index: int) -> str:
+    """Return the id of the trace (0) or of the span (1) for JSON, or null."""
+    found = trace_ids(traceparent)[index]
+    return f'"{found}"' if found else "null"
 
 
 def _search(wanted: dict[bytes, str], headers: str, name: str) -> Iterable[str]:

@@ -201,3 +201,13 @@ class LogSettings(ProcessSettings):
         default_text="off",
         help="With --statsd-host, also how many connections wait to be accepted. Linux only.",
     )
+
+    @property
+    def access_log_to_syslog(self) -> bool:
+        """Whether a syslog daemon gets the access log, besides a file or alone."""
+        return self.syslog and not self.disable_redirect_access_to_syslog
+
+    @property
+    def has_access_log(self) -> bool:
+        """Whether there is any access log."""
+        return self.access_logfile is not None or self.access_log_to_syslog

@@ -130,14 +130,12 @@ class WorkerMetrics(Metrics):
         super().__init__(settings, statsd.ThreadLookup)
         self._statuses: dict[int, int] = {}
         self._durations: list[float] = []
-        self._now: Callable[[], float] = time.monotonic
         self._timer: asyncio.TimerHandle | None = None
         self._queue: Queue | None = None
         self._begun = self._declined = self._waited = 0
 
     def serve(self, loop: asyncio.AbstractEventLoop, queue: Queue | None) -> None:
         """Send again and again, with what `queue` counts if there is one."""
-        self._now = loop.time
         self._queue = queue
         self._tick(loop)
 
@@ -146,7 +144,7 @@ class WorkerMetrics(Metrics):
         status = exchange.status
         self._statuses[status] = self._statuses.get(status, 0) + 1
         if status != _SWITCHING_PROTOCOLS:  # a WebSocket's time is another thing than a request's
-            self._durations.append(self._now() - exchange.started)
+            self._durations.append(time.monotonic() - exchange.started)
             if len(self._durations) >= MANY:
                 self.flush()
 

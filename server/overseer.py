@@ -110,13 +110,13 @@ class Supervision(Overseer):
         if (configured := logs.access_logger(settings)) is not None:
             from aserve.accesslogger import AccessLogger
 
-            logger = AccessLogger(configured, settings.access_log_format, loop)
+            logger = AccessLogger(configured, settings.access_log_format)
             return logger if logger.is_heard else None
-        if settings.access_logfile is None:
+        if not settings.has_access_log:
             return None
-        from aserve import accesslog
+        from aserve.accesslog import AccessLogs
 
-        return accesslog.AccessLog(settings.access_logfile, settings.access_log_format, loop)
+        return AccessLogs(settings)
 
     def reopen_logs(self, *, only_moved: bool) -> None:
         """The worker's own."""

@@ -150,18 +150,17 @@ def free_forks(descriptors: Callable[[], list[int]]) -> None:
     os.register_at_fork(after_in_child=let_go)
 
 
-def have_standard_streams() -> None:
-    """Open the null device for each of the descriptors 0, 1 and 2 that is closed.
+def have_standard_streams() -> list[int]:
+    """Open the null device for each of the descriptors 0, 1 and 2 that is closed; return which were.
 
-    Otherwise the next socket would get the number, and a `print` would be sent to a client. Python has
-    no streams for those that were closed when it started: they are made.
+    Otherwise the next file or socket would get the number, and a `print` would be sent to a client. Python
+    has no streams for those that were closed when it started: they are made.
     """
-    while True:
-        descriptor = open(os.devnull, os.O_RDWR)
-        if descriptor > 2:
-            close(descriptor)
-            break
+    closed = []
+    while (descriptor := open(os.devnull, os.O_RDWR)) <= 2:
         os.set_inheritable(descriptor, True)
+        closed.append(descriptor)
+    close(descriptor)
     for number, name in ((1, "stdout"), (2, "stderr")):
         if getattr(sys, name) is None:
             setattr(
@@ -169,3 +168,4 @@ def have_standard_streams() -> None:
                 name,
                 io.TextIOWrapper(io.FileIO(number, "w", closefd=False), "utf-8", write_through=True),
             )
+    return closed

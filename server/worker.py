@@ -151,6 +151,10 @@ class Worker:
             return tornado_adapter(app, settings)
         if interface == "wsgi" and runner is None:
             runner = make_runner("wsgi", loop, runner_options(settings))
+        if interface == "wsgi" and settings.has_access_log:
+            from aserve.accesslog import view  # only where it is wanted
+
+            app = view(app, settings)
         self._runner = runner
         return make_adapter(
             app,
@@ -253,7 +257,7 @@ def warm_up(settings: Settings) -> None:
     names = ["anyio._backends._asyncio"]
     if loops.choose(settings.loop) == "uvloop":
         names.append("uvloop")
-    if settings.access_logfile is not None:
+    if settings.has_access_log:
         names.append("aserve.accesslog")
     names.append(f"aserve.protocols.parser_{'h11' if settings.http == 'h11' else 'httptools'}")
     if settings.worker_class in ("auto", "asgi"):

@@ -67,7 +67,7 @@ def log(source: str, handler: logging.Handler, loop: asyncio.AbstractEventLoop) 
     configured = logging.getLogger(source)
     configured.addHandler(handler)
     configured.propagate = False
-    made = AccessLogger(source, '%(h)s "%(r)s" %(s)s "%(a)s"', loop)
+    made = AccessLogger(source, '%(h)s "%(r)s" %(s)s "%(a)s"')
     assert made.is_heard
     exchange: Any = Finished()
     made.log(exchange)
@@ -80,13 +80,13 @@ def test_records(source: str, loop: asyncio.AbstractEventLoop) -> None:
     [record] = handler.records
     assert (record.name, record.levelno) == (NAME, logging.INFO)
     if source == "uvicorn.access":
-        assert record.args == ("192.0.2.1:5000", "GET", "/a%20b\\x22\\xff?q=%s", "1.1", 200)
+        assert record.args == ("192.0.2.1:5000", "GET", "/a b\\x22\\xff?q=%s", "1.1", 200)
         assert record.getMessage() == '192.0.2.1:5000 - "GET /a%20b\\x22\\xff?q=%s HTTP/1.1" 200'
     else:
         line = '192.0.2.1 "GET /a%20b\\x22\\xff?q=%s HTTP/1.1" 200 "x\\x1b[31m"'
         assert record.getMessage() == line
         atoms: Any = record.args
-        assert (atoms["m"], atoms["U"], atoms["q"]) == ("GET", "/a%20b\\x22\\xff", "q=%s")
+        assert (atoms["m"], atoms["U"], atoms["q"]) == ("GET", "/a b\\x22\\xff", "q=%s")
         assert (atoms["s"], atoms["B"], atoms["{user-agent}i"]) == ("200", 5, "x\\x1b[31m")
         assert "nothing" not in atoms
         assert set(atoms) >= set("hlutrmUqHsBbfaTMDLp")
@@ -120,4 +120,4 @@ def test_a_handler_that_raises_costs_nothing(
 
 def test_a_level_above_info_is_no_access_log(source: str, loop: asyncio.AbstractEventLoop) -> None:
     logging.getLogger(source).setLevel(logging.WARNING)
-    assert not AccessLogger(source, "common", loop).is_heard
+    assert not AccessLogger(source, "common").is_heard

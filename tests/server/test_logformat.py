@@ -14,8 +14,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aserve import logformat
-from aserve.logformat import Formatter, compile_format, escape
+from aserve import logvalues
+from aserve.logformat import Formatter, compile_format
+from aserve.logvalues import escape
 from aserve.protocols.exchange import Exchange
 from aserve.protocols.forwarded import Origin
 
@@ -23,6 +24,7 @@ from aserve.protocols.forwarded import Origin
 @dataclass
 class Connection:
     client: tuple[str, int] | None = ("203.0.113.9", 40000)
+    server: tuple[str, int] | None = ("192.0.2.1", 8000)
 
 
 @dataclass
@@ -225,7 +227,7 @@ def test_escaping_loses_nothing(data: bytes) -> None:
 
 
 def test_the_cache_of_values_is_bounded() -> None:
-    values = logformat.Escaped()
+    values = logvalues.Escaped()
     for number in range(5000):
         assert values[b"agent %d" % number] == f"agent {number}"
         assert len(values) <= 1024
