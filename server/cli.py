@@ -81,6 +81,9 @@ def run(
 
         accesslog.check(settings)
     if settings.check_config:
+        from aserve.reload import load_certificates
+
+        load_certificates(settings)  # with the rights of who starts the server
         identity.assume(settings)
         importpath.extend(settings)
         if settings.hooks.footprint is not None:

@@ -34,7 +34,13 @@ _PLAIN: Final = (str, bytes, int, float, list, tuple, dict, set, type(None))
 
 _NOT_IN_A_FILE: Final = "config"
 _CLOSE: Final = 0.8
-_TLS: Final = ("certfile", "keyfile", "ssl_context")
+_HANDSHAKES: Final = "handshakes are always made, and bounded in time, before anything else is read"
+_WITHOUT_EFFECT: Final = {
+    "ssl_version": "write ssl_minimum_version = '1.3' for no less than that; 1.2 is the default",
+    "do_handshake_on_connect": _HANDSHAKES,
+    "suppress_ragged_eofs": "an end without close_notify is taken for the end of what the client sends",
+}
+"""gunicorn's settings that there are no such of, and what there is in their place."""
 
 
 class ConfigFileError(UsageError):
@@ -181,16 +187,7 @@ class _Reader:
         self._lines: dict[str, int] | None = None
 
     def values(self) -> Iterator[Value]:
-        """Yield the settings. None leaves one as it is without the file.
-
-        Raises ConfigFileError where serving without one would tell everybody what was meant to be secret.
-        """
-        for name in _TLS:
-            if self._variables.get(name):
-                place = self._place(name)
-                raise ConfigFileError(
-                    f"{place}: {name}: there is no TLS yet: leave it to a proxy, and this out"
-                )
+        """Yield the settings. None leaves one as it is without the file."""
         for name, value in self._variables.items():
             option = self._options.get(name)
             if option is None or value is None or name == _NOT_IN_A_FILE or isinstance(value, ModuleType):
@@ -210,7 +207,9 @@ class _Reader:
         for name, value in self._variables.items():
             if name in BY_NAME or (name in self._options and name != _NOT_IN_A_FILE):
                 continue
-            if name == _NOT_IN_A_FILE:
+            if name in _WITHOUT_EFFECT:
+                yield f"{self._place(name)}: {name} has no effect: {_WITHOUT_EFFECT[name]}"
+            elif name == _NOT_IN_A_FILE:
                 yield f"{self._place(name)}: {name} has no effect in a configuration file"
             elif meant := self._meant(name, value):
                 yield f"{self._place(name)}: there is no setting {name!r}: did you mean {meant!r}?"

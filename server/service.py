@@ -30,6 +30,7 @@ from aserve.sharedpage import Slot
 
 if TYPE_CHECKING:
     from aserve.accesslog import AccessLog
+    from aserve.certificates import Certificates
 
 DEFAULT_HEAD: Final = 65536
 """Bytes that a request's head may have, unless a longer line or field is asked for."""
@@ -59,7 +60,8 @@ class Service:
     """One application in service; made and used on the running event loop.
 
     Arguments: `name` is the worker's in the log; `listeners` are opened when the application has
-    started; `channel` and `slot` are where the supervisor learns how it goes.
+    started; `channel` and `slot` are where the supervisor learns how it goes; `certificates` are what
+    it serves with.
     """
 
     def __init__(
@@ -72,6 +74,7 @@ class Service:
         slot: Slot,
         name: str,
         loop_name: LoopName,
+        certificates: Certificates | None = None,
     ) -> None:
         self.ending = Ending.NOT
         self._settings = settings
@@ -81,6 +84,7 @@ class Service:
         self._slot = slot
         self._name = name
         self._loop_name = loop_name
+        self._certificates = certificates
         self._told = anyio.Event()
         self._booting = anyio.CancelScope()
         self._patience = anyio.CancelScope()
@@ -154,7 +158,9 @@ class Service:
             self._access_log = access_log
         self.reopen_logs(only_moved=True)  # signals of the time before were not heard
         self._group = group = self._adapter.group(
-            loop, connection_options(settings), access_log.log if access_log else None
+            loop,
+            connection_options(settings, self._certificates),
+            access_log.log if access_log else None,
         )
         group.start()
         group.on_closed = self._listeners.has_ended
@@ -224,6 +230,8 @@ class Service:
         interval = min(BEAT_INTERVAL, timeout / 4) if timeout > 0 else BEAT_INTERVAL
         while True:
             self._show_life()
+            if self._certificates is not None:
+                self._certificates.follow()
             if self._group is not None and self._group.requests >= self._most_requests:
                 self._channel.send(Tired(f"{self._group.requests} requests (--max-requests)"))
                 self._most_requests = math.inf
@@ -244,7 +252,7 @@ class Service:
             self._slot.requests = self._group.requests
 
 
-def connection_options(settings: Settings) -> ConnectionOptions:
+def connection_options(settings: Settings, certificates: Certificates | None = None) -> ConnectionOptions:
     """Return what connections need to know of the settings."""
     line, field = settings.limit_request_line, settings.limit_request_field_size
     head = settings.limit_request_head or max(DEFAULT_HEAD, line + field + len("\r\n" * 3))
@@ -281,6 +289,8 @@ def connection_options(settings: Settings) -> ConnectionOptions:
             context_takeover=settings.ws_deflate_takeover,
             window_bits=settings.ws_deflate_window_bits,
         ),
+        tls=certificates.context if certificates is not None else None,
+        handshake_timeout=settings.ssl_handshake_timeout,
     )
 
 

@@ -12,7 +12,7 @@ import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import anyio
 
@@ -33,6 +33,9 @@ from aserve.signals import OBEYED, Signals, take_no_notice
 from aserve.stacks import StackFile
 from aserve.workerhooks import WorkerHooks
 
+if TYPE_CHECKING:
+    from aserve.certificates import Certificates
+
 _log = logging.getLogger("aserve")
 
 
@@ -42,7 +45,8 @@ class Assignment:
 
     Arguments: `number` and `generation` name it; `channel` is its end of the connection to the
     supervisor, `slot` its part of the shared page, `stacks` is for a crash; it accepts from
-    `sockets`; `hooks` are to be called; `application` is set if it has already been loaded.
+    `sockets`; `hooks` are to be called; `application` is set if it has already been loaded;
+    `certificates` are those of its generation.
     """
 
     number: int
@@ -54,6 +58,7 @@ class Assignment:
     sockets: Sequence[socket.socket]
     hooks: WorkerHooks
     application: Any = None
+    certificates: Certificates | None = None
 
     def __str__(self) -> str:
         return f"worker={self.number} gen={self.generation} pid={os.getpid()}"
@@ -159,6 +164,7 @@ class Worker:
             slot=assignment.slot,
             name=str(assignment),
             loop_name=loop_name,
+            certificates=assignment.certificates,
         )
         self._hooks.worker.count = lambda: service.requests
         loop = asyncio.get_running_loop()
@@ -240,6 +246,8 @@ def warm_up(settings: Settings) -> None:
     if settings.access_logfile is not None:
         names.append("aserve.accesslog")
     names.append(f"aserve.protocols.parser_{'h11' if settings.http == 'h11' else 'httptools'}")
+    if settings.secure:
+        names.append("aserve.protocols.tls_handshake")
     if settings.worker_class in ("auto", "asgi"):
         names.append("aserve.adapters.asgi")
     if settings.worker_class in ("auto", "wsgi"):

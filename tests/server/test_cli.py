@@ -104,7 +104,7 @@ def test_little_is_imported_to_say_the_version(tmp_path: Path) -> None:
         (["--bnid", ":0", "main:app"], "there is no option --bnid: did you mean --bind?"),
         # What resembles another option only a little is more often one of another server.
         (["--statsd-host", "x", "main:app"], "there is no option --statsd-host: aserve --help lists them"),
-        (["--certfile", "x", "main:app"], "there is no option --certfile: aserve --help lists them"),
+        (["--ssl-certfile", "x", "main:app"], "there is no option --ssl-certfile: write --certfile FILE"),
         (["--spew", "main:app"], "there is no option --spew: aserve --help lists them"),
         (["--zzzzzz", "main:app"], "there is no option --zzzzzz: aserve --help lists them"),
         (["-X", "main:app"], "there is no option -X: aserve --help lists them"),

@@ -240,10 +240,13 @@ def test_other_names_are_told_in_one_line() -> None:
     ]
 
 
-@pytest.mark.parametrize("source", ["certfile = 'a.pem'", "def ssl_context(config, default): ..."])
-def test_nothing_is_served_in_the_clear_that_was_meant_for_tls(source: str) -> None:
-    with pytest.raises(ConfigFileError, match=r"^conf\.py:2: \w+: there is no TLS yet"):
-        remarks("\n" + source)
+def test_settings_of_tls_that_are_not_needed_are_told() -> None:
+    assert remarks("import ssl\nssl_version = ssl.PROTOCOL_TLS_SERVER\ndo_handshake_on_connect = True\n") == [
+        "conf.py:2: ssl_version has no effect: write ssl_minimum_version = '1.3' for no less than that; 1.2 "
+        "is the default",
+        "conf.py:3: do_handshake_on_connect has no effect: handshakes are always made, and bounded in time, "
+        "before anything else is read",
+    ]
 
 
 def test_what_is_nobodys_setting() -> None:
