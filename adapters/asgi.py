@@ -41,8 +41,6 @@ _BROKEN = Response.BROKEN
 # What Starlette raises when the client has gone.
 _DISCONNECTS: Final = frozenset({"ClientDisconnect", "WebSocketDisconnect"})
 
-_EXTENSIONS: Final = extensions.COMMON
-
 # Bytes that a response may send before the other tasks have a turn, and what a piece counts on top.
 _TURN: Final = 64 * 1024
 _CHUNK_COST: Final = 512
@@ -86,10 +84,10 @@ class ASGIExchange(ExtendedExchange):
                 request.prepared = scope.copy()
         scope["headers"] = request.headers.copy()
         if self.plain:
-            scope["extensions"] = _EXTENSIONS.copy()
+            scope["extensions"] = scope["extensions"].copy()
         else:
             scope["http_version"] = request.version
-            scope["extensions"] = extensions.announced(self)
+            scope["extensions"] = extensions.announced(self, scope["extensions"])
             if self.origin is not None:
                 origins.fill_scope(scope, self, self.origin)
         if adapter.lifespan.supported:
@@ -303,7 +301,12 @@ class ASGIAdapter(ExchangeAdapter):
             "root_path": self.root_path,
             "client": connection.client,
             "server": connection.server,
+            "extensions": extensions.COMMON,
         }
+        info = connection.tls_info()
+        if info is not None:
+            scope["scheme"] = "https"
+            scope["extensions"] = {**extensions.COMMON, "tls": info.extension()}
         connection.template = scope
         return scope
 

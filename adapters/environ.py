@@ -46,6 +46,10 @@ def template(
     name, port = connection.server or ("", None)
     if port is not None:  # a Unix socket has neither, see `_name_server`
         environ["SERVER_NAME"], environ["SERVER_PORT"] = origins.server_name(name), str(port)
+    info = connection.tls_info()
+    if info is not None:
+        environ["wsgi.url_scheme"] = "https"
+        environ |= info.variables()
     if connection.client is not None:
         environ["REMOTE_ADDR"], environ["REMOTE_PORT"] = (
             connection.client[0],

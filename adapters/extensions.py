@@ -9,24 +9,27 @@ from typing import Any, Final
 from aserve.protocols.errors import ResponseError
 from aserve.protocols.extended import ExtendedExchange
 
-# What is announced to every request of HTTP/1.1, and to one of HTTP/1.0.
+# What is announced to every request of HTTP/1.1.
 COMMON: Final[dict[str, dict[str, Any]]] = {
     "http.response.pathsend": {},
     "http.response.zerocopysend": {},
     "http.response.early_hint": {},
 }
-_FOR_1_0: Final = {name: value for name, value in COMMON.items() if name != "http.response.early_hint"}
 
 
-def announced(exchange: ExtendedExchange) -> dict[str, dict[str, Any]]:
-    """The `extensions` of the scope: those that work for this very request."""
+def announced(exchange: ExtendedExchange, common: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """The `extensions` of the scope: those that work for this very request.
+
+    common: what all requests of its connection have, which is `COMMON` and more.
+    """
+    found = common.copy()
     if exchange.plain:
-        return COMMON.copy()
+        return found
     if exchange.http_version != "1.1":
-        return _FOR_1_0.copy()
-    if not exchange.takes_trailers or exchange.method == "HEAD":  # nothing comes behind that head
-        return COMMON.copy()
-    return {**COMMON, "http.response.trailers": {}}
+        del found["http.response.early_hint"]
+    elif exchange.takes_trailers and exchange.method != "HEAD":  # else nothing comes behind the head
+        found["http.response.trailers"] = {}
+    return found
 
 
 async def send(exchange: ExtendedExchange, kind: str, message: dict[str, Any]) -> None:

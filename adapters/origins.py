@@ -49,6 +49,8 @@ def fill_environ(environ: dict[str, Any], origin: Origin) -> None:
         environ["wsgi.url_scheme"] = origin.scheme
         if origin.scheme == "https":
             environ["HTTPS"] = "on"
+        else:
+            environ.pop("HTTPS", None)  # the proxy's own connection may have it
     if origin.name is not None:
         environ["SERVER_NAME"] = server_name(origin.name)
     if origin.port is not None:

@@ -42,7 +42,7 @@ class HookRequest:
         self.headers = [
             (name.decode("latin-1").upper(), value.decode("latin-1")) for name, value in exchange.headers
         ]
-        self.scheme = (origin.scheme if origin is not None else None) or "http"
+        self.scheme = (origin.scheme if origin is not None else None) or exchange.connection.scheme
         self.peer_addr = exchange.connection.client or ""
         self.remote_addr = (origin.client or "") if origin is not None else self.peer_addr
 

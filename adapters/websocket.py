@@ -69,7 +69,10 @@ class ASGIWebSocket(ASGIExchange):
         scope["type"] = "websocket"
         scope["scheme"] = "wss" if scope["scheme"] == "https" else "ws"
         scope["subprotocols"] = self.handshake.subprotocols.copy()
+        others = scope["extensions"]
         scope["extensions"] = {"websocket.http.response": {}}
+        if "tls" in others:
+            scope["extensions"]["tls"] = others["tls"]
         del scope["method"]
         await super()._run(scope)
         if self.socket is not None:

@@ -109,6 +109,7 @@ class ConnectionGroup:
         self.gathers = type(loop).__module__.startswith("uvloop")
         self._connection_class = connection_class
         self._make_reader = _reader_maker(options)
+        self._accepted = _protocol_maker(self)
         # A deadline is never early: the clock may be one sweep behind.
         times = (
             options.keep_alive,
@@ -119,6 +120,7 @@ class ConnectionGroup:
             options.websocket.handshake_timeout,
             options.websocket.ping_interval,
             options.websocket.ping_timeout,
+            options.handshake_timeout if options.tls is not None else 0.0,
         )
         self._interval = max(0.05, min((1.0, *(time / 2 for time in times if time))))
         # Bytes of a body that have to come in each span of `body_timeout`.
@@ -144,7 +146,7 @@ class ConnectionGroup:
 
     def take(self, sock: socket.socket) -> Coroutine[Any, Any, object]:
         """Serve a newly accepted connection, which is open when the coroutine has ended."""
-        return self.loop.connect_accepted_socket(self.connection, sock)
+        return self.loop.connect_accepted_socket(self._accepted, sock)
 
     def reader(self, connection: Http1Connection) -> Reader:
         """Who reads what comes on `connection`."""
@@ -158,6 +160,10 @@ class ConnectionGroup:
     def head_deadline(self) -> float:
         """For a head whose first byte has come now."""
         return self.loop.time() + (self.options.header_timeout or inf)
+
+    def tls_deadline(self) -> float:
+        """For the TLS handshake of a connection accepted now."""
+        return self.loop.time() + (self.options.handshake_timeout or inf)
 
     def first_request_deadline(self) -> float:
         """For the first head of a connection accepted now."""
@@ -349,14 +355,23 @@ class ConnectionGroup:
             self._timer.cancel()
             self._sweep()
 
+    @property
+    def hurried(self) -> bool:
+        """Whether idle connections end soon."""
+        return self._idle_time == SOON
+
+    def soon(self) -> float:
+        """When who has sent nothing at all is closed then."""
+        return self.clock.now + FIRST_SOON
+
     def close_idle(self) -> None:
         """Close idle connections, now and later, when what is already on its way can have been read."""
-        if self._idle_time == SOON:
+        if self.hurried:
             return
         self.drain()
         self._idle_time = self._interval = SOON
         self._set_deadlines()
-        first = self.clock.now + FIRST_SOON
+        first = self.soon()
         for connection in self.connections:
             connection.close_idle(first)
         self._sweep_every(SOON)
@@ -378,11 +393,20 @@ class ConnectionGroup:
 def _reader_maker(options: ConnectionOptions) -> Callable[[Http1Connection, ConnectionOptions], Reader]:
     """Makes what reads from connections; imported only when it is used."""
     reader_class = _reader_class(options.http)
-    if options.proxy_protocol == "off":
+    if options.proxy_protocol == "off" or options.tls is not None:  # it comes before the handshake
         return reader_class
     from aserve.protocols.proxy_reader import ProxyHeaderReader
 
     return partial(ProxyHeaderReader, reader_class, options.proxy_protocol)
+
+
+def _protocol_maker(group: ConnectionGroup) -> Callable[[], LingeringConnection]:
+    """Makes the protocol of a newly accepted connection; imported only when it is used."""
+    if group.options.tls is None:
+        return group.connection
+    from aserve.protocols.tls_handshake import TLSHandshake
+
+    return partial(TLSHandshake, group, group.options.tls)
 
 
 def _reader_class(http: str) -> Callable[[Http1Connection, ConnectionOptions], RequestReader]:

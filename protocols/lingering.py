@@ -14,6 +14,7 @@ from aserve.protocols.states import Reading
 
 if TYPE_CHECKING:
     from aserve.protocols.group import ConnectionGroup
+    from aserve.protocols.tls_info import TLSInfo
 
 # Seconds for which a connection that is to end still takes what the client sends: as long as these
 # many bytes come in each span of the second length, and the first at most.
@@ -164,6 +165,18 @@ class LingeringConnection(WriteFlow):
             return
         self.dropped = 0
         self.deadline = self.group.linger_deadline()
+
+    def tls_info(self) -> TLSInfo | None:
+        """What is known of its TLS, None if it has none."""
+        if self.group.options.tls is None:
+            return None
+        info: TLSInfo | None = self.transport.get_extra_info("tls_info")
+        return info
+
+    @property
+    def scheme(self) -> str:
+        """That of its URLs, whatever a proxy says."""
+        return "http" if self.group.options.tls is None else "https"
 
     def peer(self) -> str:
         """The client as the log names it."""

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from aserve.protocols.policy import PROXY_FIELDS
 from aserve.protocols.trust import Trust
+
+if TYPE_CHECKING:
+    import ssl
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +67,9 @@ class ConnectionOptions:
     proxy_trust: who may make such connections, None for nobody.
 
     websocket: the options of WebSockets.
+
+    TLS. tls: what connections begin with, None for plain HTTP. handshake_timeout: from accepting a
+    connection to the end of the handshake, 0 for no limit.
     """
 
     http: str = "auto"
@@ -94,3 +100,6 @@ class ConnectionOptions:
     proxy_trust: Trust | None = None
 
     websocket: WebSocketOptions = WebSocketOptions()
+
+    tls: ssl.SSLContext | None = None
+    handshake_timeout: float = 10.0

@@ -47,6 +47,9 @@ class Refusal:
 
 
 MALFORMED: Final = Refusal(400, "malformed request", "RFC 9112 §2.2")
+PLAIN_ON_TLS: Final = Refusal(
+    400, "plain HTTP was sent to a port that expects TLS: use https:// in the URL", "RFC 9110 §4.2.2"
+)
 BAD_TARGET: Final = Refusal(400, "invalid request target", "RFC 9112 §3.2")
 BAD_VERSION: Final = Refusal(400, "invalid HTTP version", "RFC 9112 §2.3")
 VERSION_UNSUPPORTED: Final = Refusal(505, "HTTP version not supported", "RFC 9110 §15.6.6")

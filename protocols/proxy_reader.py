@@ -6,11 +6,12 @@ import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
-from aserve.protocols.proxy_protocol import ProxyHeader, ProxyHeaderError, Versions
+from aserve.protocols.proxy_protocol import ProxyHeader, ProxyHeaderError, Relay, Versions
 from aserve.protocols.states import Reading
 
 if TYPE_CHECKING:
     from aserve.protocols.http1 import Http1Connection
+    from aserve.protocols.lingering import LingeringConnection
     from aserve.protocols.options import ConnectionOptions
     from aserve.protocols.request import RequestReader
 
@@ -47,24 +48,11 @@ class ProxyHeaderReader:
     def feed(self, data: bytes) -> None:
         """Take what the proxy has sent; raises `RequestRefusedError` for what is behind the header."""
         connection = self._connection
-        trust = self._options.proxy_trust
-        try:
-            if trust is None or not trust.allows(connection.client):
-                raise ProxyHeaderError("PROXY protocol from a peer that is not trusted (--proxy-allow-from)")
-            relay = self._header.feed(data)
-        except ProxyHeaderError as error:
-            logger.info("refused: %s client=%s", error, connection.peer())
-            connection.reading = Reading.CLOSED
-            connection.transport.abort()
-            return
+        relay = read_header(self._header, data, connection, self._options)
         if relay is None:
             return
         reader = self._make(connection, self._options)
-        if relay.told:
-            connection.client, connection.server = relay.client, relay.server
-        elif not relay.local:
-            reader.trusted = False  # the peer is, but who speaks through it is not known
-        connection.reader = reader
+        follow(relay, connection, reader)
         try:
             if self._header.rest:
                 reader.feed(self._header.rest)
@@ -73,3 +61,28 @@ class ProxyHeaderReader:
 
     def resume(self) -> None:
         """Nothing waits."""
+
+
+def read_header(
+    header: ProxyHeader, data: bytes, connection: LingeringConnection, options: ConnectionOptions
+) -> Relay | None:
+    """Take more of a header; None while it is not complete, or if it is none: the connection is lost then."""
+    trust = options.proxy_trust
+    try:
+        if trust is None or not trust.allows(connection.client):
+            raise ProxyHeaderError("PROXY protocol from a peer that is not trusted (--proxy-allow-from)")
+        return header.feed(data)
+    except ProxyHeaderError as error:
+        logger.info("refused: %s client=%s", error, connection.peer())
+        connection.reading = Reading.CLOSED
+        connection.transport.abort()
+        return None
+
+
+def follow(relay: Relay, connection: Http1Connection, reader: RequestReader) -> None:
+    """Take over what the header says of a connection, whose requests `reader` reads."""
+    if relay.told:
+        connection.client, connection.server = relay.client, relay.server
+    elif not relay.local:
+        reader.trusted = False  # the peer is, but who speaks through it is not known
+    connection.reader = reader

@@ -27,6 +27,8 @@ class Addresses:
 
     def __init__(self) -> None:
         self._open: dict[_Key, socket.socket] = {}
+        self.scheme = "http"
+        """Of the addresses in the log."""
 
     def __len__(self) -> int:
         return len(self._open)
@@ -45,8 +47,9 @@ class Addresses:
             among=settings.bind,
             reuse_port=settings.reuse_port,
         )
+        self.scheme = "https" if settings.secure else "http"
         for sock in opened:
-            _log.info("listening on %s", sockets.address(sock))
+            _log.info("listening on %s", sockets.address(sock, self.scheme))
         for key in keys:
             if key in self._open:
                 self._open[key].listen(settings.backlog)  # it may have another length now
@@ -61,7 +64,7 @@ class Addresses:
         """Close `unused` here for good; who has a copy can still take what waits there."""
         unused = list(unused)
         for sock in unused:
-            _log.info("no longer listening on %s", sockets.address(sock))
+            _log.info("no longer listening on %s", sockets.address(sock, self.scheme))
         self._drop(unused)
 
     def close_all(self) -> None:
@@ -80,7 +83,7 @@ class Addresses:
         """Have `sock`, of another supervisor, for the `index`-th wish to listen on `bind`."""
         sock.setblocking(False)
         self._open[bind, index] = sock
-        _log.info("listening on %s", sockets.address(sock))
+        _log.info("listening on %s", sockets.address(sock, self.scheme))
 
     def own(self, bind: Bind, index: int) -> None:
         """Remove the file of an inherited socket at the end, as of one that was made here."""

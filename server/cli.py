@@ -124,8 +124,10 @@ def _interface(settings: Settings) -> str:
     from aserve import identity, importpath
     from aserve.adapters import GREENLETS, make_runner
     from aserve.adapters.interfaces import detect
+    from aserve.reload import load_certificates
     from aserve.worker import load
 
+    load_certificates(settings)  # with the rights of who starts the server
     identity.assume(settings)
     importpath.extend(settings)
     if settings.hooks.footprint is not None:

@@ -11,7 +11,6 @@ from typing import Final
 
 from aserve.equivalents import Foreign
 
-_NO_TLS: Final = "there is no TLS yet: leave it to a proxy"
 _NO_HTTP2: Final = "there is no HTTP/2 yet: a proxy in front can speak it"
 _NO_DIRTY: Final = "work that outlives a request belongs to a task queue"
 _NO_PASTE: Final = "name a module and attribute that loads the file, such as with pyramid.paster"
@@ -253,7 +252,7 @@ SETTINGS: Final[tuple[Foreign, ...]] = (
     *(Foreign(name=name) for name in _HOOKS),
     Foreign(name="pre_request", note="of ASGI applications as well"),
     Foreign(name="post_request", note="of ASGI applications as well"),
-    Foreign(name="ssl_context", vital=True, why=_NO_TLS),
+    Foreign(name="ssl_context"),
     # Server Mechanics
     Foreign(
         name="proxy_protocol",
@@ -283,16 +282,16 @@ SETTINGS: Final[tuple[Foreign, ...]] = (
         why="the uwsgi protocol is not spoken",
     ),
     # SSL
-    Foreign(name="keyfile", flags=("--keyfile",), harmless=("",), vital=True, why=_NO_TLS),
-    Foreign(name="certfile", flags=("--certfile",), harmless=("",), vital=True, why=_NO_TLS),
+    Foreign(name="keyfile", flags=("--keyfile",)),
+    Foreign(name="certfile", flags=("--certfile",)),
     Foreign(
         name="ssl_version",
         flags=("--ssl-version",),
         default=2,
         why="gunicorn ignores it as well",
     ),
-    Foreign(name="cert_reqs", flags=("--cert-reqs",), default=0, why=_NO_TLS),
-    Foreign(name="ca_certs", flags=("--ca-certs",), why=_NO_TLS),
+    Foreign(name="cert_reqs", flags=("--cert-reqs",), default=0),
+    Foreign(name="ca_certs", flags=("--ca-certs",)),
     Foreign(
         name="suppress_ragged_eofs",
         flags=("--suppress-ragged-eofs",),
@@ -311,7 +310,7 @@ SETTINGS: Final[tuple[Foreign, ...]] = (
         always=True,
         why="handshakes never keep other connections waiting",
     ),
-    Foreign(name="ciphers", flags=("--ciphers",), why=_NO_TLS),
+    Foreign(name="ciphers", flags=("--ciphers",)),
     # HTTP/2
     Foreign(name="http_protocols", flags=("--http-protocols",), default="h1", why=_NO_HTTP2),
     Foreign(name="http2_cleartext", flags=("--http2-cleartext",), default="off", why=_NO_HTTP2),

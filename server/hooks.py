@@ -56,6 +56,14 @@ HOOKS: Final = (
         "TTOU and WINCH, by a reload, and by a reload that is abandoned.",
         _LOGGED,
     ),
+    Hook(
+        "ssl_context",
+        ("config", "default_ssl_context_factory"),
+        "supervisor",
+        "At the start and at every reload, before the addresses are bound; returns the `ssl.SSLContext` to "
+        "serve with (docs/tls.md).",
+        "the start fails with status 3, a reload is abandoned",
+    ),
     Hook("on_starting", _SERVER, "supervisor", "Before the addresses are bound.", _START_FAILS),
     Hook(
         "when_ready",

@@ -238,6 +238,7 @@ class MoldProcess:
             sockets=generation.sockets,
             hooks=WorkerHooks(generation.settings, self._hooks.arbiter, stand_in),
             application=self._app,
+            certificates=generation.certificates,
         )
         return Worker(assignment).run()
 

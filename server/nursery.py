@@ -62,6 +62,7 @@ class Nursery:
                 stacks=stacks,
                 sockets=generation.sockets,
                 hooks=WorkerHooks(settings, self._hooks.arbiter, stand_in),
+                certificates=generation.certificates,
             )
             if mold is None:
                 self._hooks.call("pre_fork", settings, stand_in)

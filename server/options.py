@@ -331,6 +331,11 @@ class Settings(TLSSettings):
     hooks: Hooks = dataclasses.field(default=NO_HOOKS, repr=False, compare=False)
     """What else a configuration file has; see hooks.py."""
 
+    @property
+    def secure(self) -> bool:
+        """Is HTTPS served? Never plain HTTP where a hook shows that something else was meant."""
+        return bool(self.certfile) or self.hooks.get("ssl_context") is not None
+
 
 OPTIONS: Final[tuple[Option, ...]] = tuple(
     sorted(

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import time
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from aserve import identity, importpath, logs, mold, worker
 from aserve.addresses import Addresses
@@ -21,6 +23,9 @@ from aserve.messages import Failed
 from aserve.options import Settings
 from aserve.serverhooks import ServerHooks
 from aserve.staffing import Staffing
+
+if TYPE_CHECKING:
+    from aserve.certificates import Certificates
 
 _log = logging.getLogger("aserve")
 
@@ -49,6 +54,18 @@ class Reloads:
         """Is a generation on its way into service?"""
         return self._staffing.coming is not None
 
+    @property
+    def due(self) -> float:
+        """When `look_for_certificates` has something to do (monotonic seconds)."""
+        certificates = (self._staffing.coming or self._staffing.current).certificates
+        return certificates.due if certificates is not None else math.inf
+
+    def look_for_certificates(self) -> None:
+        """Have new certificates in service, by a reload where that is the only way."""
+        certificates = (self._staffing.coming or self._staffing.current).certificates
+        if certificates is not None and certificates.look():
+            self.want()
+
     def want(self) -> None:
         """Have a reload as soon as none is under way; however often this is called meanwhile: one."""
         self._wanted = True
@@ -66,6 +83,7 @@ class Reloads:
         try:
             settings = self._load()
             _enter(settings)
+            certificates = load_certificates(settings)
             sockets = self._addresses.open(settings)
             self._hooks.listen(sockets)
             self._hooks.call("on_reload", settings)
@@ -77,7 +95,7 @@ class Reloads:
             return False
         logs.reopen()
         worker.warm_up(settings)
-        self._staffing.reload(Generation(number, settings, sockets))
+        self._staffing.reload(Generation(number, settings, sockets, certificates))
         return True
 
     def complete(self) -> None:
@@ -111,6 +129,15 @@ class Reloads:
             and child.state is ChildState.BOOTING
             and len(children.serving(child.number)) > 1
         ]
+
+
+def load_certificates(settings: Settings) -> Certificates | None:
+    """Return what the settings want to serve with; raise UsageError or HookError if it cannot be used."""
+    if not settings.secure and not settings.keyfile:
+        return None
+    from aserve.certificates import Certificates  # with TLS, only where it is wanted
+
+    return Certificates.load(settings)
 
 
 def _described(error: BaseException) -> str:

@@ -29,6 +29,7 @@ from aserve.protocols.serving import Group
 from aserve.protocols.trust import Trust
 
 if TYPE_CHECKING:
+    from aserve.certificates import Certificates
     from aserve.metrics import WorkerMetrics
 
 DEFAULT_HEAD: Final = 65536
@@ -59,7 +60,8 @@ class Service:
     """One application in service; made and used on the running event loop.
 
     Arguments: `name` is its own in the log; `listeners` are opened when the application has
-    started; `overseer` learns how it goes; `metrics` are told of each request.
+    started; `overseer` learns how it goes; `metrics` are told of each request; `certificates` are
+    what it serves with.
     """
 
     def __init__(
@@ -72,6 +74,7 @@ class Service:
         name: str,
         loop_name: LoopName,
         metrics: WorkerMetrics | None = None,
+        certificates: Certificates | None = None,
     ) -> None:
         self.ending = Ending.NOT
         self._settings = settings
@@ -81,6 +84,7 @@ class Service:
         self._name = name
         self._loop_name = loop_name
         self._metrics = metrics
+        self._certificates = certificates
         self._told = anyio.Event()
         self._booting = anyio.CancelScope()
         self._patience = anyio.CancelScope()
@@ -150,7 +154,9 @@ class Service:
         self._access_log = access_log = self._overseer.access_log(loop)
         self.reopen_logs(only_moved=True)  # signals of the time before were not heard
         self._group = group = self._adapter.group(
-            loop, connection_options(settings), access_log.log if access_log else None
+            loop,
+            connection_options(settings, self._certificates),
+            access_log.log if access_log else None,
         )
         if self._metrics is not None:
             self._metrics.serve(loop, self._adapter.queue)
@@ -214,6 +220,8 @@ class Service:
         interval = min(BEAT_INTERVAL, timeout / 4) if timeout > 0 else BEAT_INTERVAL
         while True:
             self._show_life()
+            if self._certificates is not None:
+                self._certificates.follow()
             if self._group is not None and self._group.requests >= self._most_requests:
                 self._overseer.tell(Tired(f"{self._group.requests} requests (--max-requests)"))
                 self._most_requests = math.inf
@@ -226,7 +234,7 @@ class Service:
         self._overseer.show_work(answered, self._adapter.queue)
 
 
-def connection_options(settings: Settings) -> ConnectionOptions:
+def connection_options(settings: Settings, certificates: Certificates | None = None) -> ConnectionOptions:
     """Return what connections need to know of the settings."""
     line, field = settings.limit_request_line, settings.limit_request_field_size
     forwarded = frozenset(name.encode() for name in settings.forwarded_headers) or PROXY_FIELDS
@@ -264,6 +272,8 @@ def connection_options(settings: Settings) -> ConnectionOptions:
             context_takeover=settings.ws_deflate_takeover,
             window_bits=settings.ws_deflate_window_bits,
         ),
+        tls=certificates.context if certificates is not None else None,
+        handshake_timeout=settings.ssl_handshake_timeout,
     )
 
 

@@ -99,13 +99,13 @@ def disown(sock: socket.socket) -> None:
         _made_here.pop(path, None)
 
 
-def address(sock: socket.socket) -> str:
+def address(sock: socket.socket, scheme: str = "http") -> str:
     """Return where `sock` listens as a URL: http://127.0.0.1:8000, http://[::1]:8000, unix:/run/x.sock."""
     name = sock.getsockname()
     if sock.family == socket.AF_INET6:
-        return f"http://[{name[0]}]:{name[1]}"
+        return f"{scheme}://[{name[0]}]:{name[1]}"
     if sock.family == socket.AF_INET:
-        return f"http://{name[0]}:{name[1]}"
+        return f"{scheme}://{name[0]}:{name[1]}"
     path = name if isinstance(name, str) else bytes(name).decode(errors="backslashreplace")
     return f"unix:{path.replace(chr(0), '@', 1)}"  # abstract sockets are written with a leading @
 

@@ -18,6 +18,9 @@ from aserve.options import OPTIONS
 if TYPE_CHECKING:
     from aserve.options import Settings
 
+_CERT_REQS: Final = ("none", "optional", "required")
+"""In the order of the numbers of `ssl`."""
+
 _FIELDS: Final = {name: option.name for option in OPTIONS for name in (option.name, option.gunicorn)}
 
 
@@ -36,7 +39,16 @@ class Config:
         if name not in _FIELDS:
             raise AttributeError(f"there is no setting {name!r}")
         value = getattr(self._settings, _FIELDS[name])
-        return [str(bind) for bind in value] if name == "bind" else value
+        if name == "bind":
+            return [str(bind) for bind in value]
+        if name in ("certfile", "keyfile"):
+            return value[0] if value else None
+        return _CERT_REQS.index(value) if name == "cert_reqs" else value
+
+    @property
+    def is_ssl(self) -> bool:
+        """Is HTTPS served?"""
+        return self._settings.secure
 
     @property
     def env(self) -> dict[str, str]:

@@ -36,7 +36,7 @@ from aserve.lookout import Lookout
 from aserve.messages import Failed
 from aserve.options import Settings
 from aserve.processes import LEAVING_TIME, have_standard_streams
-from aserve.reload import Reloads
+from aserve.reload import Reloads, load_certificates
 from aserve.serverhooks import ServerHooks
 from aserve.service import ABORT_TIME
 from aserve.sharedpage import PageFullError
@@ -140,6 +140,7 @@ class Supervisor:
             now = time.monotonic()
             possible = self._crew.can_start(self._staffing.coming or self._staffing.current)
             times.append(max(self._staffing.next_start(self._crew.children, now), possible))
+            times.append(self._reloads.due)
             if possible > now:
                 times.append(possible)
         return min(times)
@@ -162,11 +163,13 @@ class Supervisor:
             os.getpid(),
             sys.version.split()[0],
         )
+        self._addresses.scheme = "https" if settings.secure else "http"
         self._host.join(self._addresses, self._crew.inbox, self._hooks, self._crew.children)
         self._hooks.count(self._staffing.count, settings)
         self._hooks.call("on_starting", settings)
         mold.prepare(settings)
-        self._staffing.current = Generation(1, settings, self._addresses.open(settings))
+        certificates = load_certificates(settings)
+        self._staffing.current = Generation(1, settings, self._addresses.open(settings), certificates)
         self._hooks.listen(self._staffing.current.sockets)
         try:
             self._hooks.call("when_ready", settings)
@@ -223,6 +226,7 @@ class Supervisor:
             self._staff()
             if not self._paused and self._staffing.staffed(self._crew.children):
                 self._staffed()
+            self._reloads.look_for_certificates()
             if self._begin_reload():
                 self._staff()
             self._close_unused()

@@ -9,7 +9,6 @@ from typing import Final
 
 from aserve.equivalents import Foreign
 
-_NO_TLS: Final = "there is no TLS yet: leave it to a proxy"
 
 OPTIONS: Final[tuple[Foreign, ...]] = (
     Foreign(name="app", note="also a WSGI application, and `module:factory()`"),
@@ -146,13 +145,12 @@ OPTIONS: Final[tuple[Foreign, ...]] = (
         option="timeout",
         note="of a worker's event loop; the log has the stacks of one that stands still",
     ),
-    Foreign(name="ssl_keyfile", flags=("--ssl-keyfile",), option="keyfile", why=_NO_TLS),
-    Foreign(name="ssl_certfile", flags=("--ssl-certfile",), option="certfile", why=_NO_TLS),
+    Foreign(name="ssl_keyfile", flags=("--ssl-keyfile",), option="keyfile"),
+    Foreign(name="ssl_certfile", flags=("--ssl-certfile",), option="certfile"),
     Foreign(
         name="ssl_keyfile_password",
         flags=("--ssl-keyfile-password",),
         option="keyfile_password",
-        why=_NO_TLS,
     ),
     Foreign(
         name="ssl_version",
@@ -160,11 +158,10 @@ OPTIONS: Final[tuple[Foreign, ...]] = (
         default=17,
         option="ssl_minimum_version",
         note="the oldest version that is spoken",
-        why=_NO_TLS,
     ),
-    Foreign(name="ssl_cert_reqs", flags=("--ssl-cert-reqs",), default=0, option="cert_reqs", why=_NO_TLS),
-    Foreign(name="ssl_ca_certs", flags=("--ssl-ca-certs",), option="ca_certs", why=_NO_TLS),
-    Foreign(name="ssl_ciphers", flags=("--ssl-ciphers",), option="ciphers", why=_NO_TLS),
+    Foreign(name="ssl_cert_reqs", flags=("--ssl-cert-reqs",), default=0, option="cert_reqs"),
+    Foreign(name="ssl_ca_certs", flags=("--ssl-ca-certs",), option="ca_certs"),
+    Foreign(name="ssl_ciphers", flags=("--ssl-ciphers",), option="ciphers"),
     Foreign(name="headers", flags=("--header",), option="header"),
     Foreign(name="version", flags=("--version",), always=True, why="`--version` and `-v` say the version"),
     Foreign(name="app_dir", flags=("--app-dir",), default="", option="chdir", note="or `--pythonpath`"),

@@ -35,6 +35,7 @@ from aserve.stacks import StackFile
 from aserve.workerhooks import WorkerHooks
 
 if TYPE_CHECKING:
+    from aserve.certificates import Certificates
     from aserve.metrics import WorkerMetrics
 
 _log = logging.getLogger("aserve")
@@ -46,7 +47,8 @@ class Assignment:
 
     Arguments: `number` and `generation` name it; `channel` is its end of the connection to the
     supervisor, `slot` its part of the shared page, `stacks` is for a crash; it accepts from
-    `sockets`; `hooks` are to be called; `application` is set if it has already been loaded.
+    `sockets`; `hooks` are to be called; `application` is set if it has already been loaded;
+    `certificates` are those of its generation.
     """
 
     number: int
@@ -58,6 +60,7 @@ class Assignment:
     sockets: Sequence[socket.socket]
     hooks: WorkerHooks
     application: Any = None
+    certificates: Certificates | None = None
 
     def __str__(self) -> str:
         return f"worker={self.number} gen={self.generation} pid={os.getpid()}"
@@ -177,6 +180,7 @@ class Worker:
             name=str(assignment),
             loop_name=loop_name,
             metrics=self._metrics,
+            certificates=assignment.certificates,
         )
         self._hooks.worker.count = lambda: service.requests
         loop = asyncio.get_running_loop()
@@ -260,6 +264,8 @@ def warm_up(settings: Settings) -> None:
     if settings.has_access_log:
         names.append("aserve.accesslog")
     names.append(f"aserve.protocols.parser_{'h11' if settings.http == 'h11' else 'httptools'}")
+    if settings.secure:
+        names.append("aserve.protocols.tls_handshake")
     if settings.worker_class in ("auto", "asgi"):
         names.append("aserve.adapters.asgi")
     if settings.worker_class in ("auto", "wsgi"):

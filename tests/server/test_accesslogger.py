@@ -80,7 +80,7 @@ def test_records(source: str, loop: asyncio.AbstractEventLoop) -> None:
     [record] = handler.records
     assert (record.name, record.levelno) == (NAME, logging.INFO)
     if source == "uvicorn.access":
-        assert record.args == ("192.0.2.1:5000", "GET", "/a b\\x22\\xff?q=%s", "1.1", 200)
+        assert record.args == ("192.0.2.1:5000", "GET", "/a%20b\\x22\\xff?q=%s", "1.1", 200)
         assert record.getMessage() == '192.0.2.1:5000 - "GET /a%20b\\x22\\xff?q=%s HTTP/1.1" 200'
     else:
         line = '192.0.2.1 "GET /a%20b\\x22\\xff?q=%s HTTP/1.1" 200 "x\\x1b[31m"'

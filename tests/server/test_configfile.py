@@ -242,12 +242,6 @@ def test_other_names_are_told_in_one_line() -> None:
     ]
 
 
-@pytest.mark.parametrize("source", ["certfile = 'a.pem'", "def ssl_context(config, default): ..."])
-def test_nothing_is_served_in_the_clear_that_was_meant_for_tls(source: str) -> None:
-    with pytest.raises(ConfigFileError, match=r"^conf\.py:2: \w+: there is no TLS yet"):
-        remarks("\n" + source)
-
-
 def test_what_is_nobodys_setting() -> None:
     assert (
         remarks(

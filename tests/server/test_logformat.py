@@ -26,6 +26,9 @@ class Connection:
     client: tuple[str, int] | None = ("203.0.113.9", 40000)
     server: tuple[str, int] | None = ("192.0.2.1", 8000)
 
+    def tls_info(self) -> None:
+        """Not over TLS."""
+
 
 @dataclass
 class Finished:

@@ -78,6 +78,8 @@ def _logged(tree: ast.AST) -> Iterator[tuple[str, ast.expr]]:
         if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.args):
             continue
         name, owner = node.func.attr, node.func.value
+        if name == "log" and len(node.args) < 2:
+            continue  # an access log's
         if name in _METHODS and isinstance(owner, ast.Name) and owner.id in ("_log", "logger", "log"):
             yield ("any", node.args[1]) if name == "log" else (name.upper(), node.args[0])
 
