@@ -56,7 +56,7 @@ class ServerProcess:
     arguments hold one, or the default is wanted); `cwd` is the working directory, from which the
     application is imported; `env` is added to the environment, which is stripped of everything
     that would configure the server from outside; `prefix` is a program, with its arguments, that
-    executes what follows.
+    executes what follows; `stdin` and `pass_fds` are as subprocess has them.
 
     Use it as a context manager, or `start()` it and owe a `stop()`. An application that raises on
     purpose says `deliberate` in its message (or add to `allowed_tracebacks`): every other
@@ -71,6 +71,8 @@ class ServerProcess:
         env: Mapping[str, str] | None = None,
         allowed_tracebacks: Sequence[str] = ("deliberate",),
         prefix: Sequence[str] = (),
+        stdin: int = subprocess.DEVNULL,
+        pass_fds: Sequence[int] = (),
     ) -> None:
         options = [] if bind is None else ["--bind", bind]
         python = [sys.executable, "-W", "always::ResourceWarning"]
@@ -78,6 +80,7 @@ class ServerProcess:
         self.cwd = cwd
         self.env = clean_environment() | dict(env or {})
         self.allowed_tracebacks = list(allowed_tracebacks)
+        self._stdin, self._pass_fds = stdin, pass_fds
         self._lines: list[Line] = []
         self._changed = threading.Condition()
         self._open_streams = 0
@@ -93,7 +96,8 @@ class ServerProcess:
             self.command,
             cwd=self.cwd,
             env=self.env,
-            stdin=subprocess.DEVNULL,
+            stdin=self._stdin,
+            pass_fds=self._pass_fds,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
