@@ -29,10 +29,10 @@ _LISTENING = r"listening on (\S+)$"
 _READY = r"ready: \d+ workers? in [\d.]+ s$"
 _WORKER = re.compile(r"worker=(\d+) gen=(\d+) pid=(\d+) (booting|ready|draining|exited|died)\b")
 _LOG_LINE = re.compile(r"\[\d{4}-\d{2}-\d{2} ")
-_TRACEBACK = "Traceback (most recent call last)"
+TRACEBACK = "Traceback (most recent call last)"
 _CHAINED = ("direct cause of the following exception:", "another exception occurred:")
 # Signs of carelessness that Python reports without a failure.
-_COMPLAINTS = (
+COMPLAINTS = (
     "Exception ignored",
     "was never awaited",
     "Task was destroyed",
@@ -247,7 +247,7 @@ class ServerProcess:
         found: list[list[str]] = []
         inside = chained = False
         for text in self.lines("stderr", since):
-            if _TRACEBACK in text and not chained and not text.startswith("    "):
+            if TRACEBACK in text and not chained and not text.startswith("    "):
                 found.append([])
                 inside = True
             elif _LOG_LINE.match(text):
@@ -265,7 +265,7 @@ class ServerProcess:
             if allowed is None or not allowed.search(block):
                 self._fail(f"wrote a traceback:\n{block}")
         for text in self.lines("stderr", since):
-            if any(complaint in text for complaint in _COMPLAINTS):
+            if any(complaint in text for complaint in COMPLAINTS):
                 self._fail(f"wrote: {text}")
 
     def output(self, since: int = 0) -> str:
