@@ -17,7 +17,7 @@ __all__ = ["code"]
 
 
 @pytest.fixture
-def site(code: Code) -> Iterator[Site]:  # noqa: F811
+def site(code: Code) -> Iterator[Site]:
     """An application and its surroundings; it answers with `one` until a test writes another."""
     code.asgi()
     with make_site(code) as made:
@@ -30,7 +30,7 @@ def manage(site: Site, request: pytest.FixtureRequest) -> Iterator[Start]:
     with contextlib.ExitStack() as started:
 
         def start(*command: str, **more: Any) -> Manager:
-            manager = Manager(command, cwd=site.folder, **more)
+            manager = Manager(command, **{"cwd": site.folder, **more})
             report.watch(request, manager)
             started.callback(manager.finish)
             manager.start(ready=False)

@@ -52,11 +52,11 @@ class Site:
         )
         self.aserve.chmod(0o755)
 
-    def example(self, name: str, **changes: str) -> Path:
+    def example(self, name: str, without: str = "", **changes: str) -> Path:
         """Return a copy of an example that is true here.
 
-        Arguments: `changes` are lines to have instead, by what is before the equals sign in them (with _
-        for dots and dashes): None of them, if the value is empty.
+        Arguments: what is left out is `without`; `changes` are values of other lines, by what is before
+        the equals sign in them (with _ for dots and dashes); an empty value is for no such line.
         """
         text = (EXAMPLES / name).read_text()
         for there, here in (
@@ -68,11 +68,14 @@ class Site:
             ("port = 8000", f"port = {self.port}"),
         ):
             text = text.replace(there, here)
+        assert without in text
+        text = text.replace(without, "") if without else text
         for key, value in changes.items():
             pattern = key.replace("_", "[-_.]")
             text, count = re.subn(rf"(?m)^({pattern} *= *).*\n", rf"\g<1>{value}\n" if value else "", text)
             assert count, f"{name} has no {key}"
-        copy = self.folder / Path(name).name
+        copy = self.folder / name
+        copy.parent.mkdir(parents=True, exist_ok=True)
         copy.write_text(text)
         copy.chmod((EXAMPLES / name).stat().st_mode)
         return copy

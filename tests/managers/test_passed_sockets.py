@@ -59,9 +59,7 @@ def test_standard_input(
     code: Code, listening: socket.socket, start: Callable[..., ServerProcess], options: tuple[str, ...]
 ) -> None:
     """What the application and its programs find as their standard input is not the socket."""
-    program = (
-        "import subprocess, sys; say('program', subprocess.check_output([sys.executable, '-c', SOURCE]))"
-    )
+    program = "import subprocess, sys; say('program', subprocess.check_output([sys.executable, '-c', CODE]))"
     source = "import os, sys; print(os.readlink('/proc/self/fd/0'), sys.stdin.read())"
     found = "say('app', os.readlink('/proc/self/fd/0'), __import__('sys').stdin.read() == '')"
     code.asgi(on_import=f"{found}\nCODE = {source!r}\n{program}")
