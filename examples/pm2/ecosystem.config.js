@@ -20,10 +20,13 @@ module.exports = {
       kill_timeout: 40000,
       // An option that is wrong, and code that cannot be loaded, stay so.
       stop_exit_codes: [0, 2, 4],
-      // Others are tried again, after longer and longer pauses.
-      exp_backoff_restart_delay: 100,
+      // Others are tried again, if need be five times, when the state is "errored".
+      max_restarts: 5,
+      min_uptime: 5000,
       out_file: "/var/log/shop/access.log",
       error_file: "/var/log/shop/error.log",
+      // As they are called here, without the instance's number.
+      merge_logs: true,
     },
   ],
 };
