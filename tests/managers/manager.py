@@ -28,6 +28,16 @@ needs_proc = pytest.mark.skipif(
     not Path("/proc/self/environ").exists(), reason="needs /proc, to find what a manager leaves behind"
 )
 
+REQUIRED = "TEST_MANAGERS"
+"""If this variable is "required", a missing manager is a failure; otherwise its tests are skipped."""
+
+
+def needs(program: str, package: str = "") -> pytest.MarkDecorator:
+    """Mark a test that needs an installed program."""
+    missing = shutil.which(program) is None and os.environ.get(REQUIRED) != "required"
+    return pytest.mark.skipif(missing, reason=f"needs {program}: install {package or program}")
+
+
 _MARK = "TEST_MANAGER"
 _ASERVE = "\\0aserve\\0|^aserve: "
 

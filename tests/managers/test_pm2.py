@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import re
 import shutil
 from pathlib import Path
@@ -14,7 +15,12 @@ from tests.managers.load import under_load
 from tests.managers.manager import Manager, Site, Start, needs_proc
 from tests.reliability.conftest import wait_until
 
-PM2 = shutil.which("pm2", path="build/pm2/node_modules/.bin") or shutil.which("pm2")
+PM2 = (
+    os.environ.get("TEST_PM2")
+    or shutil.which("pm2", path="build/pm2/node_modules/.bin")
+    or shutil.which("pm2")
+)
+"""Where it is: TEST_PM2 says it where a missing one is a failure."""
 
 pytestmark = [
     needs_proc,

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import shutil
 import signal
 from pathlib import Path
 
-import pytest
-
 from tests.managers.load import under_load
-from tests.managers.manager import EXAMPLES, Manager, Site, Start, needs_proc
+from tests.managers.manager import EXAMPLES, Manager, Site, Start, needs, needs_proc
 from tests.reliability.conftest import wait_until
 
-needs_s6 = pytest.mark.skipif(shutil.which("s6-supervise") is None, reason="needs s6")
-needs_runit = pytest.mark.skipif(shutil.which("runsv") is None, reason="needs runit")
+needs_s6 = needs("s6-supervise", "s6")
+needs_runit = needs("runsv", "runit")
 pytestmark = needs_proc
 
 
