@@ -180,11 +180,31 @@ def test_the_descriptor_for_readiness(code: Code, start: Callable[..., ServerPro
         code.go()
         with os.fdopen(reader, "rb") as stream:
             assert stream.read() == b"\n"
-        server.signal(signal.SIGHUP)
-        server.wait_line("reload complete: gen=2 ")
-        server.stop()
+        server.signal(signal.SIGUSR2)  # the next supervisor has no such descriptor
+        server.wait_line("upgrade complete: took over ")
+        successor = int(server.wait_line(r"upgrade started: pid=(\d+)")[1])
+        wait_until(lambda: not server.running, "the old one has ended")
+        os.kill(successor, signal.SIGTERM)
+        wait_until(lambda: not group_members(server.pid), "the new one has ended")
+        assert server.wait() == 0
     finally:
         server.kill()
+
+
+def test_the_descriptor_for_readiness_in_the_background(code: Code, tmp_path: Path) -> None:
+    reader, writer = os.pipe()
+    code.asgi()
+    pidfile = tmp_path / "pid"
+    options = ("-D", "--pid", str(pidfile), "--notify-fd", str(writer), "--error-logfile", "log", "main:app")
+    command = ServerProcess(*options, cwd=code.folder, pass_fds=[writer]).start(ready=False)
+    os.close(writer)
+    assert command.wait() == 0, command.output()
+    try:
+        with os.fdopen(reader, "rb") as stream:
+            assert stream.read() == b"\n"
+    finally:
+        os.kill(int(pidfile.read_text()), signal.SIGTERM)
+    wait_until(lambda: not pidfile.exists(), "it has ended")
 
 
 def test_no_descriptor_for_readiness(code: Code, serve: Serve) -> None:

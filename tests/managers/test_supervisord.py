@@ -153,6 +153,24 @@ def test_an_end_that_takes_too_long(manage: Start, site: Site) -> None:
     client.close()
 
 
+@pytest.mark.slow
+def test_a_program_that_is_killed(manage: Start, site: Site) -> None:
+    """Its workers give up the address at once, and finish what they have."""
+    supervisord = Supervisord(manage, site, "program.conf")
+    site.wait_log("ready: 2 workers in ")
+    supervisord.wait_state("RUNNING")
+    workers = supervisord.manager.workers()
+    with site.begin("/wait") as client:
+        site.code.asgi("two")
+        os.kill(supervisord.manager.servers()[0], signal.SIGKILL)
+        site.wait_log("ready: 2 workers in ", count=2)
+        assert len(set(workers) & set(supervisord.manager.members())) == 1
+        assert site.ask() == "two"
+        site.code.go()
+        assert b"one" in client.read_until_closed()
+    wait_until(lambda: not set(workers) & set(supervisord.manager.members()), "the workers have ended")
+
+
 # -- a socket -------------------------------------------------------------------------------------
 
 

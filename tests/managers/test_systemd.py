@@ -59,15 +59,18 @@ def supervisor(server: ServerProcess) -> int:
 
 
 @needs("systemd-socket-activate", "systemd")
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
-async def test_restarts(site: Site, unit: ServerProcess, number: signal.Signals) -> None:
+@pytest.mark.parametrize(
+    ("interface", "number"), [("asgi", signal.SIGTERM), ("wsgi", signal.SIGTERM), ("asgi", signal.SIGKILL)]
+)
+async def test_restarts(site: Site, unit: ServerProcess, interface: str, number: signal.Signals) -> None:
     """Not one request fails, be it a restart or a crash of the supervisor."""
     versions = ["one", "two", "three"]
+    site.code.write(interface, versions[0])
     async with under_load(site.target) as load:
         await wait_line(unit, r"ready: 2 workers in ")
         for version in versions[1:]:
             await asyncio.sleep(0.2)
-            site.code.asgi(version, on_import="time.sleep(0.2)")
+            site.code.write(interface, version, on_import="time.sleep(0.2)")
             mark = unit.mark()
             os.kill(supervisor(unit), number)
             await asyncio.to_thread(unit.wait_line, r"ready: 2 workers in ", since=mark)
