@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import random
 import re
 import shutil
 import signal
@@ -134,9 +135,12 @@ class Site:
 
 
 def _port() -> int:
-    """Return a port that is free, and below those that the kernel gives to who wants any."""
-    worker = os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")
-    for port in range(21000 + 200 * int(worker), 21200 + 200 * int(worker)):
+    """Return a port that is free, and below those that the kernel gives to who wants any.
+
+    At random, so that tests that run at the same time do not agree on one before it is taken.
+    """
+    for _ in range(100):
+        port = random.randrange(20_000, 32_000)
         with socket.socket() as sock, contextlib.suppress(OSError):
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             sock.bind(("127.0.0.1", port))
