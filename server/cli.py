@@ -71,7 +71,7 @@ def run(
     if settings.notify_fd is not None and handover is None and not settings.check_config:
         from aserve import readiness
 
-        readiness.expect(settings.notify_fd)
+        readiness.expect(settings.notify_fd, settings.bind)
     importpath.enter(settings)
     if settings.reload:
         from aserve import watchlist

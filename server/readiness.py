@@ -6,8 +6,10 @@ As s6 wants it (https://skarnet.org/software/s6/notifywhenup.html): one newline,
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from typing import Final
 
+from aserve.binds import Bind
 from aserve.errors import UsageError
 
 _NONE: Final = -1
@@ -15,12 +17,15 @@ _NONE: Final = -1
 _descriptor = _NONE
 
 
-def expect(descriptor: int) -> None:
+def expect(descriptor: int, binds: Iterable[Bind]) -> None:
     """Have `tell` tell it on `descriptor`, which nobody inherits.
 
-    Call it before anything is opened that could get this number. Raises UsageError if it is not open.
+    Call it before anything is opened that could get this number. Raises UsageError if it is not open, or
+    one of the `binds`.
     """
     global _descriptor
+    if any(bind.kind == "fd" and bind.fd == descriptor for bind in binds):
+        raise UsageError(f"--notify-fd: {descriptor} is a socket to listen on: choose another number")
     try:
         os.set_inheritable(descriptor, False)
     except OSError:
