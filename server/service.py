@@ -195,7 +195,8 @@ class Service:
         """
         if self.ending is Ending.RETIRE:
             return self._abandoned
-        return [number for number, bind in enumerate(self._settings.bind) if bind.kind != "fd"]
+        kept = {number for number, bind in enumerate(self._settings.bind) if bind.kind == "fd"}
+        return [number for number in range(len(self._listeners.filenos())) if number not in kept]
 
     def _stuck(self, exchange: Exchange) -> None:
         """What was cancelled does not end: the worker can only get rid of it by its own end."""
