@@ -123,6 +123,7 @@ def test_code_that_does_not_start(manage: Start, site: Site, source: str, status
     site.wait_log(reason)
 
 
+@pytest.mark.slow  # honcho does so every time
 def test_all_of_a_group_are_told_to_stop(manage: Start, site: Site) -> None:
     """With stopasgroup workers get TERM from two sides, and finish what they have all the same."""
     supervisord = Supervisord(manage, site, "program.conf", stopasgroup="true")
