@@ -1,12 +1,15 @@
-"""Sockets that a service manager has opened before it started us: sd_listen_fds(3).
+"""Sockets that a service manager has opened before it started us.
 
-They are passed as descriptors from 3 on. The environment says how many there are, for which process,
-and how they are called; none of that is for the application and what it starts.
+Those of systemd, see sd_listen_fds(3), are passed as descriptors from 3 on. The environment says how many
+there are, for which process, and how they are called; none of that is for the application and what it
+starts. Others have the number that --bind says; supervisord's, as inetd's before, is that of standard input.
 """
 
 from __future__ import annotations
 
+import fcntl
 import os
+import stat
 from collections.abc import Iterable, Iterator, MutableMapping
 from typing import Final, NamedTuple
 
@@ -28,6 +31,9 @@ class PassedSocket(NamedTuple):
 
 
 _passed: tuple[PassedSocket, ...] = ()
+
+_lifted: Final[dict[int, int]] = {}
+"""Number of a standard stream -> the descriptor that its socket has now."""
 
 
 def take(environ: MutableMapping[str, str]) -> None:
@@ -76,6 +82,32 @@ def resolve(bind: Bind) -> tuple[Bind, ...]:
         there = f"there are {names}" if names else "there are none"
         raise ValueError(f"no socket of the name {bind.name!r} was passed (LISTEN_FDNAMES): {there}")
     return found
+
+
+def lift(binds: Iterable[Bind]) -> None:
+    """Have the sockets of `binds` off the standard streams, which become the null device.
+
+    These streams are inherited by what the application starts, and belong to it.
+    """
+    for bind in binds:
+        if bind.kind == "fd" and bind.fd <= 2 and bind.fd not in _lifted and _is_socket(bind.fd):
+            _lifted[bind.fd] = fcntl.fcntl(bind.fd, fcntl.F_DUPFD_CLOEXEC, FIRST)
+            null = os.open(os.devnull, os.O_RDWR)
+            os.dup2(null, bind.fd)
+            os.close(null)
+
+
+def descriptor(bind: Bind) -> int:
+    """Return, once, the descriptor that the socket of `bind` (kind "fd") has now; the caller owns it."""
+    lift([bind])
+    return _lifted.pop(bind.fd, bind.fd)
+
+
+def _is_socket(number: int) -> bool:
+    try:
+        return stat.S_ISSOCK(os.fstat(number).st_mode)
+    except OSError:
+        return False
 
 
 def close_unused(binds: Iterable[Bind]) -> None:

@@ -76,6 +76,11 @@ def run(
     from aserve import identity, importpath, logs
 
     identity.check(settings)
+    # After an upgrade, the supervisor before this one has said it.
+    if settings.notify_fd is not None and handover is None and not settings.check_config:
+        from aserve import readiness
+
+        readiness.expect(settings.notify_fd, settings.bind)
     importpath.enter(settings)
     if settings.reload:
         from aserve import watchlist

@@ -16,7 +16,7 @@ import time
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
 
-from aserve import activation, daemon, titles
+from aserve import activation, daemon, readiness, titles
 from aserve.addresses import Addresses
 from aserve.errors import UserError, below
 from aserve.handover import Handover, Progress
@@ -69,8 +69,10 @@ class Host:
 
         Raises BootError if a server of the same pid file runs, UsageError if it cannot be written.
         """
+        activation.lift(self._settings.bind)
         if self._settings.daemon and self._handover is None:
             daemon.detach(keep_output=self._settings.enable_stdio_inheritance)
+        readiness.keep_from_children()
         if self._pidfile is not None:
             self._pidfile.claim(self._handover.predecessor if self._handover else None)
         titles.check(self._settings)
@@ -126,6 +128,8 @@ class Host:
         situation = dataclasses.replace(situation, upgrading=self._upgrade is not None)
         if self.leads:
             self._notifier.heed(situation)
+            if situation.ready:
+                readiness.tell()
         if situation != self._last:
             self._last = situation
             titles.show(self._settings, "supervisor", str(situation))

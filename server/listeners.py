@@ -103,21 +103,15 @@ class Listeners:
         else:
             self._tell()
 
-    async def close(self, *, empty: Collection[int] | None) -> None:
+    async def close(self, *, empty: Collection[int]) -> None:
         """Cease to accept, without losing a connection that was accepted.
 
-        Arguments: `empty` are the numbers of the sockets (None: all of them) from whose queues
-        what waits is taken first, whatever the limit: because nobody else will.
+        Arguments: `empty` are the numbers of the sockets from whose queues what waits is taken
+        first, whatever the limit: because nobody else will.
         """
         self._closing = True
         self._take_no_more()
-        await self._empty(
-            [
-                self._sockets[number]
-                for number in range(len(self._sockets))
-                if empty is None or number in empty
-            ]
-        )
+        await self._empty([sock for number, sock in enumerate(self._sockets) if number in empty])
         self._take_no_more()
         while self._arriving:
             await asyncio.wait(self._arriving)

@@ -36,6 +36,15 @@ class ProcessSettings(ReloadSettings):
         help="Go on in the background. The command returns when the server is ready, with status 0, or "
         "has failed, with its status and reason.",
     )
+    notify_fd: int | None = option(
+        "--notify-fd",
+        section="Process",
+        metavar="N",
+        parse=validators.integer(3),
+        default_text="none",
+        help="A descriptor, from 3 on, that gets a newline and is closed when the first worker serves: what "
+        "s6 knows as a service's notification-fd.",
+    )
     user: int | None = option(
         "-u",
         "--user",

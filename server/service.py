@@ -178,8 +178,7 @@ class Service:
         """Accept no more, and wait for the requests that there are, for the graceful time at most."""
         graceful = self._settings.graceful_timeout
         self._patience.deadline = anyio.current_time() + graceful
-        # At a stop nobody else takes what waits to be accepted; a successor does.
-        await self._listeners.close(empty=self._abandoned if self.ending is Ending.RETIRE else None)
+        await self._listeners.close(empty=self._unattended())
         self._overseer.tell(Draining())
         self._overseer.show_state("draining")
         group.drain(graceful)
@@ -193,6 +192,16 @@ class Service:
             group.abort()
             with anyio.move_on_after(ABORT_TIME):
                 await group.wait_closed()
+
+    def _unattended(self) -> Collection[int]:
+        """Return the numbers of the sockets on which nobody will take what waits to be accepted.
+
+        A successor does, and after a stop whoever a service manager starts with the socket that it keeps.
+        """
+        if self.ending is Ending.RETIRE:
+            return self._abandoned
+        kept = {number for number, bind in enumerate(self._settings.bind) if bind.kind == "fd"}
+        return [number for number in range(len(self._listeners.filenos())) if number not in kept]
 
     def _stuck(self, exchange: Exchange) -> None:
         """What was cancelled does not end: the worker can only get rid of it by its own end."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from aserve import identity
+from aserve import activation, identity
 from aserve.binds import Bind
 from aserve.errors import BootError
 
@@ -204,7 +204,7 @@ def _remove_stale(path: str) -> None:
 
 def _adopt(bind: Bind) -> socket.socket:
     # The socket itself and not a duplicate, so that it stops listening when it is closed.
-    sock = socket.socket(fileno=bind.fd)
+    sock = socket.socket(fileno=activation.descriptor(bind))
     if sock.type != socket.SOCK_STREAM:
         sock.detach()
         raise OSError(errno.EPROTOTYPE, os.strerror(errno.EPROTOTYPE))

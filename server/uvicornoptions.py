@@ -9,7 +9,6 @@ from typing import Final
 
 from aserve.equivalents import Foreign
 
-
 OPTIONS: Final[tuple[Foreign, ...]] = (
     Foreign(name="app", note="also a WSGI application, and `module:factory()`"),
     Foreign(

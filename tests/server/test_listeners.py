@@ -78,7 +78,7 @@ def test_what_waits_is_taken_before_the_end(run: Run, listening: socket.socket) 
         listeners.open(served_by(Greeter), ())
         # All of them are in the kernel's queue when the loop gets to see the first one.
         clients.extend(connect(listening) for _ in range(20))
-        await listeners.close(empty=None)
+        await listeners.close(empty=[0])
         assert listeners.filenos() == [-1]
         await asyncio.sleep(0.05)
 
@@ -181,7 +181,7 @@ def test_at_the_limit_they_wait_until_one_has_ended(run: Run, listening: socket.
             context.run(gone.connection_lost, None)
             await settled(3)
             assert {keeper.seen for keeper in Keeper.open} == {"nothing"}
-            await listeners.close(empty=None)
+            await listeners.close(empty=[0])
             assert len(Keeper.open) == 5, "at a stop there is no limit"
             for keeper in (gone, *Keeper.open):
                 keeper.transport.close()
@@ -201,7 +201,7 @@ def test_a_unix_sockets_file_stays(run: Run, tmp_path: Path) -> None:
         async def main() -> None:
             listeners = Listeners([copy], SharedPage(1).take())
             listeners.open(served_by(Greeter), ())
-            await listeners.close(empty=None)
+            await listeners.close(empty=[0])
 
         run(main)
         assert path.exists()

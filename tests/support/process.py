@@ -29,12 +29,12 @@ _LISTENING = r"listening on (\S+)$"
 _READY = r"ready: \d+ workers? in [\d.]+ s$"
 _WORKER = re.compile(r"worker=(\d+) gen=(\d+) pid=(\d+) (booting|ready|draining|exited|died)\b")
 _LOG_LINE = re.compile(r"\[\d{4}-\d{2}-\d{2} ")
-_TRACEBACK = "Traceback (most recent call last)"
+TRACEBACK = "Traceback (most recent call last)"
 _CHAINED = ("direct cause of the following exception:", "another exception occurred:")
 # Variables of others that would configure a server.
 _FOREIGN = ("WEB_CONCURRENCY", "PORT", "SCRIPT_NAME", "FORWARDED_ALLOW_IPS", "GUNICORN_CMD_ARGS")
 # Signs of carelessness that Python reports without a failure.
-_COMPLAINTS = (
+COMPLAINTS = (
     "Exception ignored",
     "was never awaited",
     "Task was destroyed",
@@ -58,7 +58,7 @@ class ServerProcess:
     arguments hold one, or the default is wanted); `cwd` is the working directory, from which the
     application is imported; `env` is added to the environment, which is stripped of everything
     that would configure the server from outside; `prefix` is a program, with its arguments, that
-    executes what follows.
+    executes what follows; `stdin` and `pass_fds` are as subprocess has them.
 
     Use it as a context manager, or `start()` it and owe a `stop()`. An application that raises on
     purpose says `deliberate` in its message (or add to `allowed_tracebacks`): every other
@@ -73,6 +73,8 @@ class ServerProcess:
         env: Mapping[str, str] | None = None,
         allowed_tracebacks: Sequence[str] = ("deliberate",),
         prefix: Sequence[str] = (),
+        stdin: int = subprocess.DEVNULL,
+        pass_fds: Sequence[int] = (),
     ) -> None:
         options = [] if bind is None else ["--bind", bind]
         python = [sys.executable, "-W", "always::ResourceWarning"]
@@ -80,6 +82,7 @@ class ServerProcess:
         self.cwd = cwd
         self.env = clean_environment() | dict(env or {})
         self.allowed_tracebacks = list(allowed_tracebacks)
+        self._stdin, self._pass_fds = stdin, pass_fds
         self._lines: list[Line] = []
         self._changed = threading.Condition()
         self._open_streams = 0
@@ -95,7 +98,8 @@ class ServerProcess:
             self.command,
             cwd=self.cwd,
             env=self.env,
-            stdin=subprocess.DEVNULL,
+            stdin=self._stdin,
+            pass_fds=self._pass_fds,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -253,7 +257,7 @@ class ServerProcess:
         found: list[list[str]] = []
         inside = chained = False
         for text in self.lines("stderr", since):
-            if _TRACEBACK in text and not chained and not text.startswith("    "):
+            if TRACEBACK in text and not chained and not text.startswith("    "):
                 found.append([])
                 inside = True
             elif _LOG_LINE.match(text):
@@ -271,7 +275,7 @@ class ServerProcess:
             if allowed is None or not allowed.search(block):
                 self._fail(f"wrote a traceback:\n{block}")
         for text in self.lines("stderr", since):
-            if any(complaint in text for complaint in _COMPLAINTS):
+            if any(complaint in text for complaint in COMPLAINTS):
                 self._fail(f"wrote: {text}")
 
     def output(self, since: int = 0) -> str:

@@ -1,0 +1,1 @@
+"""Servers under process managers: the real ones, and what they all do."""
