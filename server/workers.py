@@ -1,0 +1,302 @@
+"""Worker classes for gunicorn: `gunicorn -k aserve.workers.ASGIWorker main:app`, or `WSGIWorker`.
+
+gunicorn supervises, with its sockets, signals, hooks and logs; in the workers serves what serves in ours.
+See docs/gunicorn-worker.md.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import sys
+import threading
+import traceback
+from functools import partial
+from types import FrameType
+from typing import Any, ClassVar, Final, Literal
+
+import anyio
+from gunicorn.arbiter import Arbiter
+from gunicorn.workers.base import Worker
+
+from aserve import loops, workerlog
+from aserve.adapters import ExchangeAdapter, make_adapter, make_runner
+from aserve.adapters.interfaces import Interface, detect
+from aserve.adapters.loading import ApplicationLoadError
+from aserve.adapters.requesthooks import RequestHooks
+from aserve.adapters.runner import Runner
+from aserve.errors import UsageError
+from aserve.listeners import Listeners
+from aserve.options import Settings
+from aserve.processes import free_forks
+from aserve.service import Ending, Service
+from aserve.sharedpage import SharedPage, Slot
+from aserve.signals import Signals, take_no_notice
+from aserve.worker import runner_options
+from aserve.workeroverseer import Arbitration
+from aserve.workersettings import translate
+
+IDLE_TIME: Final = 2.0
+"""Seconds that idle connections stay open at most when a worker ends: who is just sending a request gets
+its answer, and a restart does not take longer than that."""
+
+_OBEYED: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGUSR1)
+_ARBITERS: Final = (signal.SIGHUP, signal.SIGUSR2, signal.SIGTTIN, signal.SIGTTOU)
+"""What is meant for the arbiter, and ends no worker that gets it by mistake."""
+
+
+class _Heartbeat:
+    """gunicorn's file for heartbeats. When the arbiter closes it, the worker is gone, and so is its slot."""
+
+    def __init__(self, tmp: Any, page: SharedPage, slot: Slot) -> None:
+        self._tmp = tmp
+        self._page = page
+        self._slot: Slot | None = slot
+        self._arbiter = os.getpid()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._tmp, name)
+
+    def close(self) -> None:
+        self._tmp.close()
+        # Forks close the files of those who came before them: that says nothing about these.
+        if self._slot is not None and os.getpid() == self._arbiter:
+            self._page.give_back(self._slot)
+            self._slot = None
+
+
+class ServiceWorker(Worker):  # type: ignore[misc]  # gunicorn has no types
+    """What both classes have in common; the names without an underscore are gunicorn's, or for our overseer.
+
+    interface: what the application speaks.
+    """
+
+    interface: ClassVar[Literal["asgi", "wsgi"]]
+    settings: Settings
+    tmp: Any
+    _page: ClassVar[SharedPage | None] = None
+    """Where the workers of one arbiter see how many connections the others have."""
+
+    @classmethod
+    def check_config(cls, cfg: Any, log: Any) -> None:
+        """Called by the arbiter when it starts: say what has no effect.
+
+        Raises RuntimeError for what cannot be used, which gunicorn shows without a traceback.
+        """
+        try:
+            remarks = translate(cfg, os.environ).remarks
+        except UsageError as error:
+            raise RuntimeError(str(error)) from error
+        for remark in remarks:
+            log.warning("%s", remark)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        """In the arbiter, before the fork; the arguments are gunicorn's."""
+        super().__init__(*args, **kwargs)
+        if ServiceWorker._page is None:
+            ServiceWorker._page = SharedPage()
+        self._slot = ServiceWorker._page.take()
+        self.tmp = _Heartbeat(self.tmp, ServiceWorker._page, self._slot)
+        self._service: Service | None = None
+        self._loop: asyncio.AbstractEventLoop
+        self._runner: Runner | None = None
+
+    @property
+    def nr(self) -> int:
+        """How many requests have been answered."""
+        return self._service.requests if self._service is not None else 0
+
+    @nr.setter
+    def nr(self, value: int) -> None:
+        """Nothing: gunicorn sets it to 0 at the beginning."""
+
+    # -- the worker's life, called by gunicorn ------------------------------------------------
+
+    def init_signals(self) -> None:
+        """Before the application is loaded: gunicorn's handlers, which are replaced when the loop runs."""
+        super().init_signals()
+        for number in _ARBITERS:
+            signal.signal(number, take_no_notice)
+            signal.siginterrupt(number, False)
+
+    def load_wsgi(self) -> None:
+        """Load the application, with an event loop for those that ask for it while they are imported."""
+        workerlog.follow(self.log)
+        try:
+            self.settings = translate(self.cfg, os.environ).settings
+        except UsageError as error:
+            self.log.error("%s", error)
+            sys.exit(Arbiter.WORKER_BOOT_ERROR)
+        self._loop_name = loops.choose(self.settings.loop)
+        self._loop = loops.new_loop(self._loop_name)
+        asyncio.set_event_loop(self._loop)
+        super().load_wsgi()
+
+    def run(self) -> None:
+        """Serve until told to end."""
+        sockets = [listener.sock for listener in self.sockets]
+        self._listeners = Listeners(sockets, self._slot, self.settings.worker_connections)
+        free_forks(self._listeners.filenos)
+        try:
+            adapter = self._adapt()
+        except ApplicationLoadError as error:
+            self.log.error("%s", error)
+            sys.exit(Arbiter.APP_LOAD_ERROR)
+        options = {"loop_factory": lambda: self._loop}
+        status = anyio.run(self._serve, adapter, backend="asyncio", backend_options=options)
+        if status:
+            sys.exit(status)
+
+    def handle_abort(self, sig: int, frame: FrameType | None) -> None:
+        """Handle ABRT, mostly because the loop stands still: in the main thread, wherever that is."""
+        self.alive = False
+        self.log.error("Worker aborted (pid: %s)%s", self.pid, _stacks())
+        self.cfg.worker_abort(self)
+        # What is raised here ends what keeps the loop; the loop itself ends by what it finds in the pipe.
+        self.aborted = True
+        os.write(self.PIPE[1], b"1")
+        sys.exit(1)
+
+    # -- for the overseer ---------------------------------------------------------------------
+
+    def retire(self) -> None:
+        """End when what was begun is done; nothing that a client may be about to send goes unanswered."""
+        if not self.alive or self._service is None:
+            return
+        self.alive = False
+        self._service.retire(range(len(self.sockets)))
+        idle = min(IDLE_TIME, self.settings.keep_alive, self.settings.graceful_timeout / 2)
+        self._loop.call_later(idle, self._service.end, Ending.STOP)
+
+    def count(self) -> None:
+        """A request has been answered: was it the last one?"""
+        if self.nr >= self.max_requests and self.alive:
+            self.log.info("Autorestarting worker after current request.")
+            self.retire()
+
+    def look_after_parent(self) -> None:
+        """End if the arbiter is gone."""
+        if self.ppid != os.getppid() and self._service is not None and self.alive:
+            self.log.info("Parent changed, shutting down: %s", self)
+            self.alive = False
+            self._service.end(Ending.STOP)
+
+    # -- inside -------------------------------------------------------------------------------
+
+    def _adapt(self) -> ExchangeAdapter:
+        interface = self._detect()
+        if interface == "wsgi":
+            self._runner = make_runner("wsgi", self._loop, runner_options(self.settings))
+        return make_adapter(
+            self.wsgi,
+            interface,
+            loop=self._loop,
+            lifespan=self.settings.lifespan,
+            root_path=self.settings.root_path,
+            runner=self._runner,
+            multiprocess=self.cfg.workers > 1,
+            hooks=self._request_hooks(),
+        )
+
+    def _detect(self) -> Interface:
+        if self.cfg.reload and self.app.callable is None:
+            return "wsgi"  # gunicorn's own, which shows a syntax error until that is mended
+        try:
+            found = detect(self.wsgi, self.interface)
+        except ApplicationLoadError:
+            other = detect(self.wsgi, "auto")
+            if other.startswith(self.interface):
+                raise
+            raise ApplicationLoadError(
+                f"this is no {self.interface.upper()} application: serve it with "
+                + ("-k aserve.workers.WSGIWorker" if other == "wsgi" else "-k aserve.workers.ASGIWorker")
+            ) from None
+        assert found != "tornado"
+        return found
+
+    def _request_hooks(self) -> RequestHooks | None:
+        def own(name: str) -> Any:
+            """The user's hook, or gunicorn's where that writes something."""
+            setting = self.cfg.settings[name]
+            if setting.get() is setting.default and not self._logs_requests(name):
+                return None
+            return partial(setting.get(), self)
+
+        before, after = own("pre_request"), own("post_request")
+        return RequestHooks(before, after) if before or after else None
+
+    def _logs_requests(self, name: str) -> bool:
+        return name == "pre_request" and logging.getLogger("gunicorn.error").isEnabledFor(logging.DEBUG)
+
+    async def _serve(self, adapter: ExchangeAdapter) -> int:
+        self._service = service = Service(
+            self.settings,
+            adapter,
+            listeners=self._listeners,
+            overseer=Arbitration(self, self._slot),
+            name=f"worker (pid: {self.pid})",
+            loop_name=self._loop_name,
+        )
+        loop = self._loop
+        signals = Signals(_OBEYED)
+        signals.install()
+        loop.add_reader(signals.fileno(), self._hear_signals, signals, service)
+        loop.add_reader(self.PIPE[0], self._hear_gunicorn, service)
+        if not self.alive:  # told so while the application was loaded
+            service.end(Ending.STOP)
+        try:
+            status = await service.run()
+            if self._runner is not None:
+                await self._runner.unload(lambda: None)
+            return status
+        finally:
+            loop.remove_reader(signals.fileno())
+            loop.remove_reader(self.PIPE[0])
+
+    def _hear_signals(self, signals: Signals, service: Service) -> None:
+        for number in signals.take():
+            match number:
+                case signal.SIGUSR1:
+                    service.reopen_logs()
+                case signal.SIGTERM:
+                    self.retire()
+                case _:
+                    self.alive = False
+                    self.cfg.worker_int(self)
+                    service.end(Ending.AT_ONCE)
+
+    def _hear_gunicorn(self, service: Service) -> None:
+        """Something was written to gunicorn's pipe: by its signal handlers, or its reloader."""
+        try:
+            os.read(self.PIPE[0], 4096)
+        except BlockingIOError:
+            return
+        if self.aborted:
+            sys.exit(1)
+        if not self.alive:
+            service.end(Ending.STOP)
+
+
+class ASGIWorker(ServiceWorker):
+    """Serves an ASGI application: HTTP and WebSockets, with lifespan events."""
+
+    interface = "asgi"
+
+
+class WSGIWorker(ServiceWorker):
+    """Serves a WSGI application in a pool of gunicorn's `threads`."""
+
+    interface = "wsgi"
+
+
+def _stacks() -> str:
+    """Return where all threads are, below a line of the log."""
+    names = {thread.ident: thread.name for thread in threading.enumerate()}
+    parts = []
+    for ident, frame in sys._current_frames().items():
+        parts.append(
+            f"\nThread {names.get(ident, ident)}:\n{''.join(traceback.format_stack(frame)).rstrip()}"
+        )
+    return "".join(parts)
