@@ -28,9 +28,20 @@ class Gunicorn(Protocol):
     ) -> GunicornProcess: ...
 
 
-@pytest.fixture(params=["newest", "oldest"])
+PAIRS = (
+    ("newest", "asgi"),
+    ("oldest", "wsgi"),
+    pytest.param("newest", "wsgi", marks=pytest.mark.slow),
+    pytest.param("oldest", "asgi", marks=pytest.mark.slow),
+)
+"""Versions of gunicorn and interfaces: for `with_both`."""
+
+with_both = pytest.mark.parametrize(("version", "interface"), PAIRS, indirect=["version"])
+
+
+@pytest.fixture(params=["newest", pytest.param("oldest", marks=pytest.mark.slow)])
 def version(request: pytest.FixtureRequest) -> str:
-    """Both ends of what is supported."""
+    """Both ends of what is supported; the oldest one is for the slow run, unless a test asks for it."""
     chosen: str = request.param
     return chosen
 

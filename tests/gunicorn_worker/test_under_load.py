@@ -10,9 +10,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-import pytest
-
-from tests.gunicorn_worker.conftest import Gunicorn
+from tests.gunicorn_worker.conftest import Gunicorn, with_both
 from tests.gunicorn_worker.process import GunicornProcess
 from tests.reliability.conftest import Code
 from tests.reliability.load import Load
@@ -51,7 +49,7 @@ async def wait(server: GunicornProcess, pattern: str, since: int) -> None:
     await asyncio.to_thread(functools.partial(server.wait_line, pattern, since=since))
 
 
-@pytest.mark.parametrize("interface", ["asgi", "wsgi"])
+@with_both
 async def test_hup_ttin_ttou_and_usr1(gunicorn: Gunicorn, code: Code, interface: str) -> None:
     code.write(interface)
     server = gunicorn(
@@ -79,7 +77,7 @@ async def test_hup_ttin_ttou_and_usr1(gunicorn: Gunicorn, code: Code, interface:
     assert sum(text.count("\n") for text in files) == load.answers.total()
 
 
-@pytest.mark.parametrize("interface", ["asgi", pytest.param("wsgi", marks=pytest.mark.slow)])
+@with_both
 async def test_an_upgrade(gunicorn: Gunicorn, code: Code, interface: str) -> None:
     """USR2, WINCH and QUIT, as gunicorn's documentation has it; WINCH needs a daemon, TERM does not."""
     code.write(interface)
@@ -104,7 +102,7 @@ async def test_an_upgrade(gunicorn: Gunicorn, code: Code, interface: str) -> Non
         await asyncio.sleep(0.01)
 
 
-@pytest.mark.parametrize("interface", ["asgi", "wsgi"])
+@with_both
 async def test_workers_are_replaced_after_so_many_requests(
     gunicorn: Gunicorn, code: Code, interface: str
 ) -> None:
@@ -118,21 +116,3 @@ async def test_workers_are_replaced_after_so_many_requests(
             since = server.mark()
             await wait(server, r"Autorestarting worker after current request", since)
             await wait(server, r"Worker ready", since)
-
-
-@pytest.mark.parametrize("interface", ["asgi", "wsgi"])
-async def test_a_stop(gunicorn: Gunicorn, code: Code, interface: str) -> None:
-    """Until gunicorn itself has closed its sockets, which comes first, nothing is refused."""
-    code.write(interface)
-    server = gunicorn("-w", "2", "--threads", "8", "main:app", interface=interface)
-    load = Load(server.target)
-    over = asyncio.Event()
-    running = asyncio.create_task(load.run(over))
-    await asyncio.sleep(0.3)
-    server.signal(signal.SIGTERM)
-    assert await asyncio.to_thread(server.wait) == 0
-    over.set()
-    await running
-    lost = [failure for failure in load.failures if "ConnectionRefusedError" not in failure]
-    assert lost == [], server.output()
-    assert len(load.kinds) == 4

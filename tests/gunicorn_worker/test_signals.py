@@ -1,0 +1,134 @@
+"""What becomes of connections and processes when gunicorn, or somebody else, sends a signal."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.gunicorn_worker.conftest import Gunicorn, with_both
+from tests.reliability.conftest import Code, ask, wait_until
+from tests.support.client import RawClient, request
+from tests.support.host import group_members
+
+
+def begin(client: RawClient, path: str) -> None:
+    """Send a request for `path`, and wait until the application is at work."""
+    client.send(request("GET", path, [("Connection", "close")]))
+    assert client.read_head().status == 200
+    assert client.read_bytes(11) == b"6\r\nbegun \r\n"
+
+
+@with_both
+def test_a_stop_finishes_what_was_begun(gunicorn: Gunicorn, code: Code, interface: str) -> None:
+    code.write(interface)
+    server = gunicorn("--threads", "4", "--log-level", "debug", "main:app", interface=interface)
+    with RawClient(server.target) as idle, RawClient(server.target) as busy:
+        idle.ask(request())
+        begin(busy, "/wait")
+        server.signal(signal.SIGTERM)
+        server.wait_line("Worker draining")
+        # Its connection is open, and it cannot know: so it is answered, and told.
+        answer = idle.ask(request())
+        assert (answer.status, answer.text) == (200, "one")
+        assert answer.header("connection") == "close"
+        code.go()
+        assert busy.read_until_closed().endswith(b"3\r\none\r\n0\r\n\r\n")
+    server.stop(0)
+
+
+@with_both
+def test_an_idle_connection_does_not_hold_up_a_stop(gunicorn: Gunicorn, code: Code, interface: str) -> None:
+    code.write(interface)
+    server = gunicorn("--keep-alive", "60", "main:app", interface=interface)
+    with RawClient(server.target) as idle:
+        idle.ask(request())
+        server.signal(signal.SIGTERM)
+        assert idle.read_until_closed() == b""
+    server.stop(0)
+
+
+def test_quit_ends_at_once(gunicorn: Gunicorn, code: Code) -> None:
+    code.asgi()
+    server = gunicorn("main:app", interface="asgi")
+    with RawClient(server.target) as busy:
+        begin(busy, "/cancelled")
+        server.signal(signal.SIGQUIT)
+        server.wait_line("^cancelled$", stream="stdout")
+        with pytest.raises(AssertionError, match="reset"):  # it must not look complete
+            busy.read_until_closed()
+    server.stop(0)
+    assert any("shutdown" in line for line in server.lines("stdout"))
+
+
+@with_both
+def test_a_worker_that_is_told_to_end_is_replaced(gunicorn: Gunicorn, code: Code, interface: str) -> None:
+    code.write(interface)
+    server = gunicorn("main:app", interface=interface)
+    (pid,) = server.worker_pids()
+    since = server.mark()
+    os.kill(pid, signal.SIGTERM)
+    server.wait_exit(pid)
+    (successor,) = server.wait_workers(1, since)
+    assert ask(server, "/pid") == str(successor)
+
+
+def test_signals_for_the_arbiter_end_no_worker(gunicorn: Gunicorn, code: Code) -> None:
+    """`pkill -HUP gunicorn` reaches the workers as well."""
+    code.asgi()
+    server = gunicorn("main:app", interface="asgi")
+    (pid,) = server.worker_pids()
+    for number in (signal.SIGHUP, signal.SIGUSR2, signal.SIGTTIN, signal.SIGTTOU, signal.SIGWINCH):
+        os.kill(pid, number)
+    assert ask(server, "/pid") == str(pid)
+
+
+def test_a_worker_whose_loop_stands_still_is_replaced(gunicorn: Gunicorn, code: Code) -> None:
+    code.asgi()
+    server = gunicorn("--timeout", "1", "main:app", interface="asgi")
+    server.allowed_tracebacks.append("SystemExit")
+    (pid,) = server.worker_pids()
+    since = server.mark()
+    with RawClient(server.target) as client:
+        begin(client, "/block")
+        server.wait_line(rf"WORKER TIMEOUT \(pid:{pid}\)")
+        server.wait_line(rf"Worker aborted \(pid: {pid}\)")
+        server.wait_line(r"time\.sleep\(0\.1\)")  # the stacks say where
+        server.wait_exit(pid)
+        client.read_until_closed()
+    (successor,) = server.wait_workers(1, since)
+    assert ask(server, "/pid") == str(successor)
+
+
+def test_a_thread_that_hangs_leaves_the_worker_alone(gunicorn: Gunicorn, code: Code) -> None:
+    code.wsgi()
+    server = gunicorn("--timeout", "1", "--threads", "2", "main:app", interface="wsgi")
+    (pid,) = server.worker_pids()
+    with RawClient(server.target) as client:
+        begin(client, "/block")
+        time.sleep(2.5)  # more than twice the timeout, of which there is no sign if all is well
+        assert ask(server, "/pid") == str(pid)
+    server.signal(signal.SIGQUIT)
+    server.stop(0)
+
+
+def test_without_its_arbiter_a_worker_ends(gunicorn: Gunicorn, code: Code) -> None:
+    code.asgi()
+    server = gunicorn("main:app", interface="asgi")
+    server.signal(signal.SIGKILL)
+    server.wait_line("Parent changed, shutting down")
+    server.wait_line("^shutdown", stream="stdout")
+    wait_until(lambda: not group_members(server.pid), "the worker ends")
+    assert server.wait() == -signal.SIGKILL
+
+
+def test_a_unix_socket(gunicorn: Gunicorn, code: Code) -> None:
+    code.asgi()
+    path = Path(code.folder / "g.sock")
+    server = gunicorn("main:app", interface="asgi", bind=f"unix:{path}")
+    assert ask(server) == "one"
+    server.stop()
+    assert not path.exists()
