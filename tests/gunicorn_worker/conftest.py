@@ -63,7 +63,14 @@ def gunicorn(
             ready: bool = True,
         ) -> GunicornProcess:
             server = GunicornProcess(
-                *args, cwd=cwd or app_dir, home=tmp_path, interface=interface, path=path, bind=bind, env=env
+                *args,
+                cwd=cwd or app_dir,
+                home=tmp_path,
+                interface=interface,
+                path=path,
+                bind=bind,
+                env=env,
+                careful=ready,
             )
             report.watch(request, server)
             started.callback(server.finish)

@@ -60,7 +60,8 @@ class GunicornProcess(ServerProcess):
     """gunicorn, with workers of ours unless the arguments name others.
 
     Arguments: `args` follow `gunicorn`; `interface` chooses the worker class; `path` is a folder
-    with another version of gunicorn; `home` is for what it keeps of its own; the others are those of
+    with another version of gunicorn; `home` is for what it keeps of its own; with `careful` it tells what is
+    not closed, as gunicorn itself leaves its sockets when a start fails; the others are those of
     `ServerProcess`.
     """
 
@@ -73,12 +74,14 @@ class GunicornProcess(ServerProcess):
         path: Path | None = None,
         bind: str | None = "127.0.0.1:0",
         env: Mapping[str, str] | None = None,
+        careful: bool = True,
     ) -> None:
         super().__init__(cwd=cwd, bind=bind, env=env)
-        python = [sys.executable, "-W", "always::ResourceWarning"]
-        # It leaves its log files open when it reads its configuration again.
-        for module in ("gunicorn.arbiter", "gunicorn.sock"):
-            python += ["-W", f"ignore::ResourceWarning:{module}"]
+        python = [sys.executable]
+        if careful:
+            python += ["-W", "always::ResourceWarning"]
+            # It leaves its log files open when it reads its configuration again.
+            python += ["-W", "ignore::ResourceWarning:gunicorn.arbiter"]
         bound = [] if bind is None else ["--bind", bind]
         worker = ["-k", CLASSES[interface]] if interface else []
         # The script, since USR2 executes sys.argv[0] again, which is no way to start a package.
