@@ -242,6 +242,7 @@ def connection_options(settings: Settings) -> ConnectionOptions:
         headers=settings.header,
         forwarded_trust=Trust(settings.forwarded_allow_ips),
         forwarded_fields=frozenset(name.encode() for name in settings.forwarded_headers) or PROXY_FIELDS,
+        forwarder_fields=frozenset(name.encode() for name in settings.forwarder_headers),
         proxy_protocol=settings.proxy_protocol,
         proxy_trust=Trust(settings.proxy_allow_from),
         websocket=WebSocketOptions(

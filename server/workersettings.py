@@ -29,6 +29,7 @@ _MAPPED: Final = {
     "proxy_protocol": "proxy_protocol",
     "reload": "reload",
     "root_path": "root_path",
+    "secure_scheme_headers": "secure_scheme_headers",
     "threads": "threads",
     "timeout": "timeout",
     "websocket_max_message_size": "ws_max_size",
@@ -98,6 +99,7 @@ def translate(cfg: Any, environ: Mapping[str, str]) -> Translation:
     values: dict[str, Any] = {name: _parse(entry) for name, entry in given.items()}
     for name in _TRUSTED_PEERS:
         values[name] = (*values[name], "unix")
+    values["forwarder_headers"] = tuple(name.lower() for name in getattr(cfg, "forwarder_headers", ()))
     graceful = values["graceful_timeout"]
     values["graceful_timeout"] = graceful - min(_LONGEST_MARGIN, graceful / 10)
     return Translation(Settings(app="gunicorn", **values), tuple(remarks))
@@ -106,7 +108,7 @@ def translate(cfg: Any, environ: Mapping[str, str]) -> Translation:
 def _from_gunicorn(cfg: Any) -> Iterator[Given]:
     options = {option.name: option for option in OPTIONS}
     for name, ours in _MAPPED.items():
-        if name in cfg.settings:
+        if name in cfg.settings and ours in options:
             yield Given(options[ours], cfg.settings[name].get(), f"gunicorn's {name}")
 
 

@@ -7,6 +7,10 @@ from gunicorn.config import Config
 
 from aserve.errors import UsageError
 from aserve.workersettings import translate
+from tests.gunicorn_worker.conftest import Gunicorn
+from tests.gunicorn_worker.process import GunicornProcess
+from tests.reliability.conftest import Code
+from tests.support.client import RawClient, request
 
 
 def config(**values: object) -> Config:
@@ -76,3 +80,106 @@ def test_others_variables_say_nothing() -> None:
 def test_uwsgi_is_not_spoken() -> None:
     with pytest.raises(UsageError, match="'uwsgi' is not spoken"):
         translate(config(protocol="uwsgi"), {})
+
+
+APP = """
+import json
+
+NAMES = ("SCRIPT_NAME", "PATH_INFO", "wsgi.url_scheme", "REMOTE_ADDR", "HTTP_REMOTE_USER", "HTTP_X_Y")
+
+def app(environ, start_response):
+    start_response("200 OK", [])
+    return [json.dumps({name: environ[name] for name in NAMES if name in environ}).encode()]
+"""
+
+
+def environ_of(server: GunicornProcess, *headers: tuple[str, str], target: str = "/path") -> dict[str, str]:
+    """Return what the application is given."""
+    with RawClient(server.target) as client:
+        found: dict[str, str] = client.ask(request(target=target, headers=[*headers, CLOSE])).json()
+        return found
+
+
+CLOSE = ("Connection", "close")
+PROXIED = (
+    ("X-Forwarded-Proto", "https"),
+    ("SCRIPT_NAME", "/app"),
+    ("REMOTE_USER", "alice"),
+    ("X_Y", "dropped"),
+)
+
+
+@pytest.mark.parametrize("header_map", ["drop", "dangerous"])
+@pytest.mark.parametrize(("allowed", "believed"), [("127.0.0.1", True), ("10.0.0.1", False)])
+def test_what_a_proxy_says(
+    gunicorn: Gunicorn, code: Code, version: str, allowed: str, believed: bool, header_map: str
+) -> None:
+    if version == "oldest":
+        pytest.skip("it has no forwarder_headers")
+    code.broken(APP)
+    server = gunicorn(
+        *("--forwarder-headers", "SCRIPT_NAME,REMOTE_USER", "--forwarded-allow-ips", allowed),
+        *("--header-map", header_map, "main:app"),
+        interface="wsgi",
+    )
+    environ = environ_of(server, *PROXIED, target="/app/path")
+    assert environ["wsgi.url_scheme"] == ("https" if believed else "http")
+    assert environ["SCRIPT_NAME"] == ("/app" if believed else "")
+    assert environ["PATH_INFO"] == ("/path" if believed else "/app/path")
+    assert ("HTTP_REMOTE_USER" in environ) is (believed or header_map == "dangerous")
+    assert ("HTTP_X_Y" in environ) is (header_map == "dangerous")
+
+
+@pytest.mark.parametrize(("allowed", "status"), [("127.0.0.1", 200), ("10.0.0.1", 400)])
+def test_underscores_are_refused(
+    gunicorn: Gunicorn, code: Code, version: str, allowed: str, status: int
+) -> None:
+    if version == "oldest":
+        pytest.skip("it has no forwarder_headers")
+    code.broken(APP)
+    server = gunicorn(
+        "--header-map", "refuse", "--forwarded-allow-ips", allowed, "main:app", interface="wsgi"
+    )
+    for filler in ("x", "x" * 5000):  # with the second one the head is judged line by line
+        with RawClient(server.target) as client:
+            headers = [("Filler", filler), ("SCRIPT_NAME", "/app"), CLOSE]
+            assert client.ask(request(target="/app/path", headers=headers)).status == status
+
+
+def test_limits_and_names(gunicorn: Gunicorn, code: Code) -> None:
+    code.broken(APP)
+    server = gunicorn(
+        *("--limit-request-line", "100", "--limit-request-fields", "5", "--limit-request-field_size", "200"),
+        "main:app",
+        interface="wsgi",
+        env={"SCRIPT_NAME": "/mounted", "ASERVE_LIMIT_REQUEST_BODY": "10"},
+    )
+    assert environ_of(server, target="/mounted/a")["PATH_INFO"] == "/a"
+    for data, status in (
+        (request(target="/" + "x" * 100), 414),
+        (request(headers=[(f"X-{number}", "1") for number in range(6)]), 431),
+        (request(headers=[("X", "x" * 200)]), 431),
+        (request("POST", body=b"x" * 11), 413),
+    ):
+        with RawClient(server.target) as client:
+            assert client.ask(data).status == status
+
+
+def test_the_proxy_protocol(gunicorn: Gunicorn, code: Code, version: str) -> None:
+    code.broken(APP)
+    option = ("--proxy-protocol",) if version == "oldest" else ("--proxy-protocol", "auto")
+    server = gunicorn(*option, "--workers", "1", "main:app", interface="wsgi")
+    with RawClient(server.target) as client:
+        client.send(b"PROXY TCP4 192.0.2.7 192.0.2.8 4711 80\r\n")
+        assert client.ask(request(headers=[CLOSE])).json()["REMOTE_ADDR"] == "192.0.2.7"
+
+
+def test_connections_above_the_limit_wait(gunicorn: Gunicorn, code: Code) -> None:
+    code.asgi()
+    server = gunicorn("--worker-connections", "1", "--keep-alive", "1", "main:app", interface="asgi")
+    with RawClient(server.target) as first, RawClient(server.target) as second:
+        assert first.ask(request()).text == "one"
+        second.send(request(headers=[CLOSE]))
+        assert first.ask(request()).text == "one"
+        first.read_until_closed()  # its idle time is over: there is room for another one
+        assert second.read().text == "one"
