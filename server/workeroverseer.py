@@ -10,7 +10,7 @@ from aserve import workerlog
 from aserve.errors import below
 from aserve.messages import Draining, Failed, Ready
 from aserve.overseer import AccessLog, News, Overseer
-from aserve.sharedpage import Slot
+from aserve.workertable import Place, WorkerState
 
 if TYPE_CHECKING:
     from aserve.workers import ServiceWorker
@@ -20,17 +20,18 @@ _LATE: Final = 1.0
 
 
 class Arbitration(Overseer):
-    """Tells the arbiter how `worker` goes; `slot` is where the other workers can see it."""
+    """Tells the arbiter how `worker` goes; `place` is where the other workers can see it."""
 
-    def __init__(self, worker: ServiceWorker, slot: Slot) -> None:
+    def __init__(self, worker: ServiceWorker, place: Place) -> None:
         self._worker = worker
-        self._slot = slot
+        self._place = place
 
     def tell(self, news: News) -> None:
         """Say it in gunicorn's error log, and do what a worker of gunicorn's does itself."""
         log = self._worker.log
         match news:
             case Ready():
+                self._place.enter(WorkerState.SERVING)
                 log.info(
                     "Worker ready (pid: %s): %s, %s, %s",
                     self._worker.pid,
@@ -50,7 +51,7 @@ class Arbitration(Overseer):
         """Beat, for the arbiter and for the other workers, and see whether there still is an arbiter."""
         if time.monotonic() - when < _LATE:
             self._worker.notify()
-            self._slot.beat = when
+            self._place.slot.beat = when
         self._worker.look_after_parent()
 
     def expect_end(self, status: int, seconds: float) -> None:

@@ -32,15 +32,18 @@ from aserve.listeners import Listeners
 from aserve.options import Settings
 from aserve.processes import free_forks
 from aserve.service import Ending, Service
-from aserve.sharedpage import SharedPage, Slot
 from aserve.signals import Signals, take_no_notice
 from aserve.worker import runner_options
 from aserve.workeroverseer import Arbitration
 from aserve.workersettings import translate
+from aserve.workertable import Place, WorkerState, WorkerTable
 
 IDLE_TIME: Final = 2.0
 """Seconds that idle connections stay open at most when a worker ends: who is just sending a request gets
 its answer, and a restart does not take longer than that."""
+
+RELIEF_INTERVAL: Final = 0.05
+"""Seconds between two looks whether another worker serves already."""
 
 _OBEYED: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGUSR1)
 _ARBITERS: Final = (signal.SIGHUP, signal.SIGUSR2, signal.SIGTTIN, signal.SIGTTOU)
@@ -48,12 +51,12 @@ _ARBITERS: Final = (signal.SIGHUP, signal.SIGUSR2, signal.SIGTTIN, signal.SIGTTO
 
 
 class _Heartbeat:
-    """gunicorn's file for heartbeats. When the arbiter closes it, the worker is gone, and so is its slot."""
+    """gunicorn's file for heartbeats. When the arbiter closes it, the worker is gone, and so is its place."""
 
-    def __init__(self, tmp: Any, page: SharedPage, slot: Slot) -> None:
+    def __init__(self, tmp: Any, table: WorkerTable, place: Place) -> None:
         self._tmp = tmp
-        self._page = page
-        self._slot: Slot | None = slot
+        self._table = table
+        self._place: Place | None = place
         self._arbiter = os.getpid()
 
     def __getattr__(self, name: str) -> Any:
@@ -62,9 +65,9 @@ class _Heartbeat:
     def close(self) -> None:
         self._tmp.close()
         # Forks close the files of those who came before them: that says nothing about these.
-        if self._slot is not None and os.getpid() == self._arbiter:
-            self._page.give_back(self._slot)
-            self._slot = None
+        if self._place is not None and os.getpid() == self._arbiter:
+            self._table.give_back(self._place)
+            self._place = None
 
 
 class ServiceWorker(Worker):  # type: ignore[misc]  # gunicorn has no types
@@ -76,8 +79,7 @@ class ServiceWorker(Worker):  # type: ignore[misc]  # gunicorn has no types
     interface: ClassVar[Literal["asgi", "wsgi"]]
     settings: Settings
     tmp: Any
-    _page: ClassVar[SharedPage | None] = None
-    """Where the workers of one arbiter see how many connections the others have."""
+    _table: ClassVar[WorkerTable | None] = None
 
     @classmethod
     def check_config(cls, cfg: Any, log: Any) -> None:
@@ -95,13 +97,14 @@ class ServiceWorker(Worker):  # type: ignore[misc]  # gunicorn has no types
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         """In the arbiter, before the fork; the arguments are gunicorn's."""
         super().__init__(*args, **kwargs)
-        if ServiceWorker._page is None:
-            ServiceWorker._page = SharedPage()
-        self._slot = ServiceWorker._page.take()
-        self.tmp = _Heartbeat(self.tmp, ServiceWorker._page, self._slot)
+        if ServiceWorker._table is None:
+            ServiceWorker._table = WorkerTable()
+        self._place = ServiceWorker._table.take()
+        self.tmp = _Heartbeat(self.tmp, ServiceWorker._table, self._place)
         self._service: Service | None = None
         self._loop: asyncio.AbstractEventLoop
         self._runner: Runner | None = None
+        self._relief_due = 0.0
 
     @property
     def nr(self) -> int:
@@ -137,7 +140,7 @@ class ServiceWorker(Worker):  # type: ignore[misc]  # gunicorn has no types
     def run(self) -> None:
         """Serve until told to end."""
         sockets = [listener.sock for listener in self.sockets]
-        self._listeners = Listeners(sockets, self._slot, self.settings.worker_connections)
+        self._listeners = Listeners(sockets, self._place.slot, self.settings.worker_connections)
         free_forks(self._listeners.filenos)
         try:
             adapter = self._adapt()
@@ -148,6 +151,11 @@ class ServiceWorker(Worker):  # type: ignore[misc]  # gunicorn has no types
         status = anyio.run(self._serve, adapter, backend="asyncio", backend_options=options)
         if status:
             sys.exit(status)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Handle TERM while the application is loaded: nobody is to wait for this worker."""
+        super().handle_exit(sig, frame)
+        self._place.enter(WorkerState.LEAVING)
 
     def handle_abort(self, sig: int, frame: FrameType | None) -> None:
         """Handle ABRT, mostly because the loop stands still: in the main thread, wherever that is."""
@@ -163,18 +171,18 @@ class ServiceWorker(Worker):  # type: ignore[misc]  # gunicorn has no types
 
     def retire(self) -> None:
         """End when what was begun is done; nothing that a client may be about to send goes unanswered."""
-        if not self.alive or self._service is None:
-            return
-        self.alive = False
-        self._service.retire(range(len(self.sockets)))
-        idle = min(IDLE_TIME, self.settings.keep_alive, self.settings.graceful_timeout / 2)
-        self._loop.call_later(idle, self._service.end, Ending.STOP)
+        if self.alive and self._service is not None:
+            self.alive = False
+            self._place.enter(WorkerState.LEAVING)
+            self._service.retire(range(len(self.sockets)))
+            idle = min(IDLE_TIME, self.settings.keep_alive, self.settings.graceful_timeout / 2)
+            self._loop.call_later(idle, self._service.end, Ending.STOP)
 
     def count(self) -> None:
         """A request has been answered: was it the last one?"""
         if self.nr >= self.max_requests and self.alive:
             self.log.info("Autorestarting worker after current request.")
-            self.retire()
+            self.retire()  # gunicorn starts no other one before that
 
     def look_after_parent(self) -> None:
         """End if the arbiter is gone."""
@@ -235,7 +243,7 @@ class ServiceWorker(Worker):  # type: ignore[misc]  # gunicorn has no types
             self.settings,
             adapter,
             listeners=self._listeners,
-            overseer=Arbitration(self, self._slot),
+            overseer=Arbitration(self, self._place),
             name=f"worker (pid: {self.pid})",
             loop_name=self._loop_name,
         )
@@ -261,11 +269,31 @@ class ServiceWorker(Worker):  # type: ignore[misc]  # gunicorn has no types
                 case signal.SIGUSR1:
                     service.reopen_logs()
                 case signal.SIGTERM:
-                    self.retire()
+                    self._told_to_end()
                 case _:
                     self.alive = False
                     self.cfg.worker_int(self)
                     service.end(Ending.AT_ONCE)
+
+    def _told_to_end(self) -> None:
+        """Heed TERM, which gunicorn sends at a stop, and at a reload as well: before new workers serve."""
+        if self.alive and not self._relief_due:
+            self.log.debug("Worker told to end (pid: %s)", self.pid)
+            self._place.enter(WorkerState.LEAVING)
+            self._relief_due = self._loop.time() + self.settings.graceful_timeout / 2
+            self._loop.call_later(RELIEF_INTERVAL, self._await_relief)  # others hear it at the same time
+
+    def _await_relief(self) -> None:
+        """Go on until another worker serves, if one is about to."""
+        others = self._place.any_other
+        if (
+            others(WorkerState.STARTING)
+            and not others(WorkerState.SERVING)
+            and self._loop.time() < self._relief_due
+        ):
+            self._loop.call_later(RELIEF_INTERVAL, self._await_relief)
+        else:
+            self.retire()
 
     def _hear_gunicorn(self, service: Service) -> None:
         """Something was written to gunicorn's pipe: by its signal handlers, or its reloader."""

@@ -132,3 +132,24 @@ def test_a_unix_socket(gunicorn: Gunicorn, code: Code) -> None:
     assert ask(server) == "one"
     server.stop()
     assert not path.exists()
+
+
+@with_both
+def test_old_workers_serve_until_new_ones_do(gunicorn: Gunicorn, code: Code, interface: str) -> None:
+    """gunicorn tells them to end while the new ones still import: nobody has to wait for that."""
+    code.write(interface)
+    server = gunicorn("-w", "2", "--log-level", "debug", "main:app", interface=interface)
+    old = server.worker_pids()
+    code.write(interface, "two", on_import="while not (FOLDER / 'go').exists(): time.sleep(0.01)")
+    since = server.mark()
+    server.signal(signal.SIGHUP)
+    for pid in old:
+        server.wait_line(rf"Worker told to end \(pid: {pid}\)", since=since)
+    for _ in range(5):
+        assert ask(server) == "one"
+        time.sleep(0.1)  # longer than it takes to see that nobody else serves
+    code.go()
+    server.wait_workers(2, since)
+    for pid in old:
+        server.wait_exit(pid)
+    assert ask(server) == "two"
