@@ -80,6 +80,9 @@ def translate(cfg: Any, environ: Mapping[str, str]) -> Translation:
     """
     if getattr(cfg, "protocol", "http") != "http":
         raise UsageError(f"gunicorn's protocol: {cfg.protocol!r} is not spoken: leave it out")
+    if cfg.is_ssl:
+        # The place where gunicorn.sock.ssl_context(cfg) is to be handed to the connections.
+        raise UsageError("gunicorn's certfile: there is no TLS yet: leave it to a proxy, and this out")
     remarks: list[str] = []
     given = {entry.option.name: entry for entry in _from_gunicorn(cfg)}
     for entry in from_environment(environ):

@@ -82,6 +82,11 @@ def test_uwsgi_is_not_spoken() -> None:
         translate(config(protocol="uwsgi"), {})
 
 
+def test_what_wants_tls_is_not_served_without() -> None:
+    with pytest.raises(UsageError, match="there is no TLS yet"):
+        translate(config(certfile="cert.pem"), {})
+
+
 APP = """
 import json
 
