@@ -223,6 +223,17 @@ class ClientSettings:
         help="The names of the headers that are believed of those proxies, for proxies that set only some of "
         "them; the others come from clients then.",
     )
+    forwarder_headers: tuple[str, ...] = option(
+        "--forwarder-headers",
+        section="Proxies",
+        metavar="NAME,...",
+        parse=validators.underscored_headers,
+        multiple=True,
+        default=(),
+        default_text="none",
+        help="Headers with _ in their name that those proxies set, and do not pass on from clients; they are "
+        "taken whatever --header-map says, and SCRIPT_NAME is the path's prefix. * for all.",
+    )
     proxy_protocol: Literal["off", "v1", "v2", "auto"] = option(
         "--proxy-protocol",
         section="Proxies",

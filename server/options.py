@@ -323,8 +323,6 @@ class Settings(TLSSettings):
         default_text="off",
         help="Load the application, say whether it could be served, and end.",
     )
-    forwarder_headers: tuple[str, ...] = ()
-    """Names with an underscore, in lower case, that trusted proxies may send: for gunicorn's workers."""
     hooks: Hooks = dataclasses.field(default=NO_HOOKS, repr=False, compare=False)
     """What else a configuration file has; see hooks.py."""
 

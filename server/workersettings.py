@@ -19,6 +19,7 @@ _MAPPED: Final = {
     "asgi_lifespan": "lifespan",
     "asgi_loop": "loop",
     "forwarded_allow_ips": "forwarded_allow_ips",
+    "forwarder_headers": "forwarder_headers",
     "graceful_timeout": "graceful_timeout",
     "header_map": "header_map",
     "keepalive": "keep_alive",
@@ -102,7 +103,6 @@ def translate(cfg: Any, environ: Mapping[str, str]) -> Translation:
     values: dict[str, Any] = {name: _parse(entry) for name, entry in given.items()}
     for name in _TRUSTED_PEERS:
         values[name] = (*values[name], "unix")
-    values["forwarder_headers"] = tuple(name.lower() for name in getattr(cfg, "forwarder_headers", ()))
     graceful = values["graceful_timeout"]
     values["graceful_timeout"] = graceful - min(_LONGEST_MARGIN, graceful / 10)
     return Translation(Settings(app="gunicorn", **values), tuple(remarks))

@@ -46,6 +46,8 @@ def test_the_graceful_time_ends_before_gunicorn_kills() -> None:
         ("header_map", "refuse", "header_map", "refuse"),
         ("forwarded_allow_ips", "*", "forwarded_allow_ips", ("*", "unix")),
         ("forwarded_allow_ips", "10.0.0.1,10.0.0.2", "forwarded_allow_ips", ("10.0.0.1", "10.0.0.2", "unix")),
+        ("forwarder_headers", "SCRIPT_NAME,REMOTE_USER", "forwarder_headers", ("script_name", "remote_user")),
+        ("forwarder_headers", "", "forwarder_headers", ()),
         ("proxy_protocol", True, "proxy_protocol", "auto"),
         ("proxy_allow_ips", "10.0.0.1", "proxy_allow_from", ("10.0.0.1", "unix")),
         ("worker_connections", 5, "worker_connections", 5),
