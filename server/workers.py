@@ -12,10 +12,11 @@ import os
 import signal
 import sys
 import threading
+import time
 import traceback
 from functools import partial
 from types import FrameType
-from typing import Any, ClassVar, Final, Literal
+from typing import Any, ClassVar, Final, Literal, NoReturn
 
 import anyio
 from gunicorn.arbiter import Arbiter
@@ -32,7 +33,7 @@ from aserve.listeners import Listeners
 from aserve.options import Settings
 from aserve.processes import free_forks
 from aserve.service import Ending, Service
-from aserve.signals import Signals, take_no_notice
+from aserve.signals import OBEYED, STOPPING, Signals, take_no_notice
 from aserve.worker import runner_options
 from aserve.workeroverseer import Arbitration
 from aserve.workersettings import translate
@@ -45,7 +46,9 @@ its answer, and a restart does not take longer than that."""
 RELIEF_INTERVAL: Final = 0.05
 """Seconds between two looks whether another worker serves already."""
 
-_OBEYED: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGUSR1)
+QUICK_TIME: Final = 2.0
+"""Seconds after QUIT or INT in which the loop has to have a turn, or what keeps it is interrupted."""
+
 _ARBITERS: Final = (signal.SIGHUP, signal.SIGUSR2, signal.SIGTTIN, signal.SIGTTOU)
 """What is meant for the arbiter, and ends no worker that gets it by mistake."""
 
@@ -105,6 +108,8 @@ class ServiceWorker(Worker):  # type: ignore[misc]  # gunicorn has no types
         self._loop: asyncio.AbstractEventLoop
         self._runner: Runner | None = None
         self._relief_due = 0.0
+        self._broken_off: int | None = None
+        self._alive_at = 0.0
 
     @property
     def nr(self) -> int:
@@ -118,8 +123,14 @@ class ServiceWorker(Worker):  # type: ignore[misc]  # gunicorn has no types
     # -- the worker's life, called by gunicorn ------------------------------------------------
 
     def init_signals(self) -> None:
-        """Before the application is loaded: gunicorn's handlers, which are replaced when the loop runs."""
+        """Before the application is loaded: gunicorn's handlers, which are replaced when the loop runs.
+
+        Until now the arbiter's own were in place, and have queued what was meant for this process.
+        """
+        arbiter = getattr(signal.getsignal(signal.SIGTERM), "__self__", None)
         super().init_signals()
+        if not _queued(arbiter).isdisjoint(STOPPING):
+            self.handle_exit(signal.SIGTERM, None)
         for number in _ARBITERS:
             signal.signal(number, take_no_notice)
             signal.siginterrupt(number, False)
@@ -162,12 +173,14 @@ class ServiceWorker(Worker):  # type: ignore[misc]  # gunicorn has no types
         self.alive = False
         self.log.error("Worker aborted (pid: %s)%s", self.pid, _stacks())
         self.cfg.worker_abort(self)
-        # What is raised here ends what keeps the loop; the loop itself ends by what it finds in the pipe.
-        self.aborted = True
-        os.write(self.PIPE[1], b"1")
-        sys.exit(1)
+        self._break_off(1)
 
     # -- for the overseer ---------------------------------------------------------------------
+
+    def notify(self) -> None:
+        """Show the arbiter that the loop runs."""
+        super().notify()
+        self._alive_at = time.monotonic()
 
     def retire(self) -> None:
         """End when what was begun is done; nothing that a client may be about to send goes unanswered."""
@@ -192,6 +205,12 @@ class ServiceWorker(Worker):  # type: ignore[misc]  # gunicorn has no types
             self._service.end(Ending.STOP)
 
     # -- inside -------------------------------------------------------------------------------
+
+    def _break_off(self, status: int) -> NoReturn:
+        """In a signal's handler: end what keeps the loop, and then the loop, by what it finds in the pipe."""
+        self._broken_off = status
+        os.write(self.PIPE[1], b"1")
+        sys.exit(status)
 
     def _adapt(self) -> ExchangeAdapter:
         interface = self._detect()
@@ -248,18 +267,19 @@ class ServiceWorker(Worker):  # type: ignore[misc]  # gunicorn has no types
             loop_name=self._loop_name,
         )
         loop = self._loop
-        signals = Signals(_OBEYED)
+        signals = Signals(OBEYED)
         signals.install()
+        self._quit_in_any_case()
         loop.add_reader(signals.fileno(), self._hear_signals, signals, service)
         loop.add_reader(self.PIPE[0], self._hear_gunicorn, service)
-        if not self.alive:  # told so while the application was loaded
-            service.end(Ending.STOP)
         try:
-            status = await service.run()
+            # It may have been told to end while the application was loaded.
+            status = await service.run() if self.alive else 0
             if self._runner is not None:
                 await self._runner.unload(lambda: None)
             return status
         finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
             loop.remove_reader(signals.fileno())
             loop.remove_reader(self.PIPE[0])
 
@@ -274,6 +294,27 @@ class ServiceWorker(Worker):  # type: ignore[misc]  # gunicorn has no types
                     self.alive = False
                     self.cfg.worker_int(self)
                     service.end(Ending.AT_ONCE)
+
+    def _quit_in_any_case(self) -> None:
+        """Heed QUIT and INT also while something keeps the loop."""
+        note = signal.getsignal(signal.SIGQUIT)
+        assert callable(note)
+
+        def quit_soon(number: int, frame: FrameType | None) -> None:
+            note(number, frame)
+            signal.setitimer(signal.ITIMER_REAL, QUICK_TIME, QUICK_TIME)
+
+        def give_up(_number: int, _frame: FrameType | None) -> None:
+            if time.monotonic() - self._alive_at < QUICK_TIME:
+                return  # the end is under way
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            self.log.warning("Worker interrupted (pid: %s)%s", self.pid, _stacks())
+            self.cfg.worker_int(self)
+            self._break_off(0)
+
+        for number in (signal.SIGQUIT, signal.SIGINT):
+            signal.signal(number, quit_soon)
+        signal.signal(signal.SIGALRM, give_up)
 
     def _told_to_end(self) -> None:
         """Heed TERM, which gunicorn sends at a stop, and at a reload as well: before new workers serve."""
@@ -301,8 +342,8 @@ class ServiceWorker(Worker):  # type: ignore[misc]  # gunicorn has no types
             os.read(self.PIPE[0], 4096)
         except BlockingIOError:
             return
-        if self.aborted:
-            sys.exit(1)
+        if self._broken_off is not None:
+            sys.exit(self._broken_off)
         if not self.alive:
             service.end(Ending.STOP)
 
@@ -317,6 +358,14 @@ class WSGIWorker(ServiceWorker):
     """Serves a WSGI application in a pool of gunicorn's `threads`."""
 
     interface = "wsgi"
+
+
+def _queued(arbiter: Any) -> set[int]:
+    """Return the signals that an arbiter has not dealt with yet; a list in gunicorn's older versions."""
+    queue: Any = getattr(arbiter, "SIG_QUEUE", ())
+    if hasattr(queue, "get_nowait"):
+        return {queue.get_nowait() for _ in range(queue.qsize())}
+    return set(queue)
 
 
 def _stacks() -> str:

@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -111,6 +112,20 @@ class GunicornProcess(ServerProcess):
     def wait_exit(self, pid: int) -> None:
         """Return when that worker says that it ends."""
         self.wait_line(rf"Worker exiting \(pid: {pid}\)")
+
+    def wait_log(self, path: Path, text: str, timeout: float = START_TIMEOUT) -> str:
+        """Return what is in a log file, once it is there and has `text` in it."""
+        deadline = time.monotonic() + timeout
+        while not path.exists() or text not in (found := path.read_text()):
+            assert time.monotonic() < deadline, f"no {text!r} in {path}\n{self.output()}"
+            time.sleep(0.01)
+        return found
+
+    def target_of(self, log: Path) -> tuple[str, int]:
+        """Return where gunicorn listens, by its error log."""
+        match = re.search(r"Listening at: http://127\.0\.0\.1:(\d+) ", log.read_text())
+        assert match is not None
+        return "127.0.0.1", int(match[1])
 
     def worker_pids(self) -> list[int]:
         """Return the pids of the workers that are ready and have not said that they end."""

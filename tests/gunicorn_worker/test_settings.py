@@ -157,9 +157,8 @@ def test_limits_and_names(gunicorn: Gunicorn, code: Code) -> None:
     code.broken(APP)
     server = gunicorn(
         *("--limit-request-line", "100", "--limit-request-fields", "5", "--limit-request-field_size", "200"),
-        "main:app",
+        *("--env", "SCRIPT_NAME=/mounted", "--env", "ASERVE_LIMIT_REQUEST_BODY=10", "main:app"),
         interface="wsgi",
-        env={"SCRIPT_NAME": "/mounted", "ASERVE_LIMIT_REQUEST_BODY": "10"},
     )
     assert environ_of(server, target="/mounted/a")["PATH_INFO"] == "/a"
     for data, status in (

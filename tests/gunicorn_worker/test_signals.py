@@ -86,9 +86,10 @@ def test_signals_for_the_arbiter_end_no_worker(gunicorn: Gunicorn, code: Code) -
     assert ask(server, "/pid") == str(pid)
 
 
-def test_a_worker_whose_loop_stands_still_is_replaced(gunicorn: Gunicorn, code: Code) -> None:
+@pytest.mark.parametrize("loop", ["uvloop", pytest.param("asyncio", marks=pytest.mark.slow)])
+def test_a_worker_whose_loop_stands_still_is_replaced(gunicorn: Gunicorn, code: Code, loop: str) -> None:
     code.asgi()
-    server = gunicorn("--timeout", "1", "main:app", interface="asgi")
+    server = gunicorn("--timeout", "1", "main:app", interface="asgi", env={"ASERVE_LOOP": loop})
     server.allowed_tracebacks.append("SystemExit")
     (pid,) = server.worker_pids()
     since = server.mark()
@@ -101,6 +102,19 @@ def test_a_worker_whose_loop_stands_still_is_replaced(gunicorn: Gunicorn, code: 
         client.read_until_closed()
     (successor,) = server.wait_workers(1, since)
     assert ask(server, "/pid") == str(successor)
+
+
+@pytest.mark.parametrize("loop", ["uvloop", pytest.param("asyncio", marks=pytest.mark.slow)])
+def test_quit_interrupts_a_loop_that_stands_still(gunicorn: Gunicorn, code: Code, loop: str) -> None:
+    code.asgi()
+    server = gunicorn("main:app", interface="asgi", env={"ASERVE_LOOP": loop})
+    server.allowed_tracebacks.append("SystemExit")
+    with RawClient(server.target) as client:
+        begin(client, "/block")
+        server.signal(signal.SIGQUIT)
+        server.wait_line(r"time\.sleep\(0\.1\)")
+        client.read_until_closed()
+    server.stop(0)
 
 
 def test_a_thread_that_hangs_leaves_the_worker_alone(gunicorn: Gunicorn, code: Code) -> None:
@@ -153,3 +167,24 @@ def test_old_workers_serve_until_new_ones_do(gunicorn: Gunicorn, code: Code, int
     for pid in old:
         server.wait_exit(pid)
     assert ask(server) == "two"
+
+
+HOOK = """
+import os, signal
+
+def post_fork(server, worker):
+    if worker.age == 1:
+        os.kill(os.getpid(), signal.SIGTERM)
+"""
+
+
+@with_both
+def test_a_signal_right_after_the_fork_is_not_lost(gunicorn: Gunicorn, code: Code, interface: str) -> None:
+    """gunicorn's arbiter has handlers that only take notes, and a new worker has them as well at first."""
+    code.write(interface)
+    (code.folder / "gunicorn.conf.py").write_text(HOOK)
+    server = gunicorn("main:app", interface=interface, ready=False)
+    first = server.wait_line(r"Booting worker with pid: (\d+)")[1]
+    (pid,) = server.wait_workers(1)
+    assert str(pid) != first
+    assert ask(server, "/pid") == str(pid)
