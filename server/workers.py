@@ -33,6 +33,7 @@ from aserve.listeners import Listeners
 from aserve.options import Settings
 from aserve.processes import free_forks
 from aserve.service import Ending, Service
+from aserve.sharedpage import SharedPage
 from aserve.signals import OBEYED, STOPPING, Signals, take_no_notice
 from aserve.worker import runner_options
 from aserve.workeroverseer import Arbitration
@@ -151,7 +152,9 @@ class ServiceWorker(Worker):  # type: ignore[misc]  # gunicorn has no types
     def run(self) -> None:
         """Serve until told to end."""
         sockets = [listener.sock for listener in self.sockets]
-        self._listeners = Listeners(sockets, self._place.slot, self.settings.worker_connections)
+        # With a socket for each worker, nobody else takes what one leaves to the others.
+        slot = SharedPage(1).take() if self.cfg.reuse_port else self._place.slot
+        self._listeners = Listeners(sockets, slot, self.settings.worker_connections)
         free_forks(self._listeners.filenos)
         try:
             adapter = self._adapt()

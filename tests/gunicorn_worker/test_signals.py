@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
+import socket
 import time
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
 from tests.gunicorn_worker.conftest import Gunicorn, with_both
 from tests.reliability.conftest import Code, ask, wait_until
-from tests.support.client import RawClient, request
+from tests.support.client import RawClient, Target, request
 from tests.support.host import group_members
 
 
@@ -133,10 +136,38 @@ def test_without_its_arbiter_a_worker_ends(gunicorn: Gunicorn, code: Code) -> No
     code.asgi()
     server = gunicorn("main:app", interface="asgi")
     server.signal(signal.SIGKILL)
-    server.wait_line("Parent changed, shutting down")
-    server.wait_line("^shutdown", stream="stdout")
     wait_until(lambda: not group_members(server.pid), "the worker ends")
     assert server.wait() == -signal.SIGKILL
+    assert any("Parent changed, shutting down" in line for line in server.lines("stderr"))
+    assert any(line.startswith("shutdown") for line in server.lines("stdout"))
+
+
+def test_connections_are_spread_over_the_workers(gunicorn: Gunicorn, code: Code) -> None:
+    code.asgi()
+    server = gunicorn("-w", "2", "--keep-alive", "15", "main:app", interface="asgi")
+    counts = spread(server.target)
+    assert len(counts) == 2
+    assert min(counts.values()) >= 20, counts
+    server.stop(signal.SIGQUIT)
+
+
+@pytest.mark.slow
+def test_each_worker_with_a_socket_of_its_own(gunicorn: Gunicorn, code: Code) -> None:
+    code.asgi()
+    with socket.socket() as probe:  # it binds more than once, so port 0 would not do
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    options = ("--reuse-port", "-w", "2", "--keep-alive", "15")
+    server = gunicorn(*options, "main:app", interface="asgi", bind=f"127.0.0.1:{port}")
+    assert set(spread(("127.0.0.1", port))) == {str(pid) for pid in server.worker_pids()}
+    server.stop(signal.SIGQUIT)
+
+
+def spread(target: Target) -> Counter[str]:
+    """Return how many of some connections each worker has taken."""
+    with contextlib.ExitStack() as opened:
+        clients = [opened.enter_context(RawClient(target)) for _ in range(60)]
+        return Counter(client.ask(request(target="/pid")).text for client in clients)
 
 
 def test_a_unix_socket(gunicorn: Gunicorn, code: Code) -> None:

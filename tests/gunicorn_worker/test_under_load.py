@@ -10,19 +10,22 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import pytest
+
 from tests.gunicorn_worker.conftest import Gunicorn, with_both
-from tests.gunicorn_worker.process import GunicornProcess
+from tests.gunicorn_worker.process import GunicornProcess, oldest
 from tests.reliability.conftest import Code
 from tests.reliability.load import Load
+from tests.support.client import Target
 from tests.support.host import group_members
 
 SLOW_IMPORT = "time.sleep(0.3)"
 
 
 @asynccontextmanager
-async def under_load(server: GunicornProcess) -> AsyncIterator[Load]:
-    """Ask the server all the time; nothing may fail."""
-    load = Load(server.target)
+async def under_load(server: GunicornProcess, target: Target | None = None) -> AsyncIterator[Load]:
+    """Ask the server all the time; nothing may fail. Arguments: `target` is where, if it does not say so."""
+    load = Load(target or server.target)
     over = asyncio.Event()
     running = asyncio.create_task(load.run(over))
     await asyncio.sleep(0.2)
@@ -79,7 +82,7 @@ async def test_hup_ttin_ttou_and_usr1(gunicorn: Gunicorn, code: Code, interface:
 
 @with_both
 async def test_an_upgrade(gunicorn: Gunicorn, code: Code, interface: str) -> None:
-    """USR2, WINCH and QUIT, as gunicorn's documentation has it; WINCH needs a daemon, TERM does not."""
+    """USR2, and TERM to the old arbiter. WINCH between them is for daemons only, see below."""
     code.write(interface)
     server = gunicorn(
         *("-w", "2", "--threads", "8", "--pid", "gunicorn.pid", "main:app"), interface=interface
@@ -116,3 +119,47 @@ async def test_workers_are_replaced_after_so_many_requests(
             since = server.mark()
             await wait(server, r"Autorestarting worker after current request", since)
             await wait(server, r"Worker ready", since)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("interface", ["asgi", "wsgi"])
+async def test_an_upgrade_of_a_daemon(
+    app_dir: Path, tmp_path: Path, code: Code, version: str, interface: str, request: pytest.FixtureRequest
+) -> None:
+    """USR2, WINCH and QUIT, in the order of gunicorn's documentation."""
+    code.write(interface)
+    server = GunicornProcess(
+        *("-w", "2", "--threads", "8", "--pid", "gunicorn.pid", "--error-logfile", "error.log"),
+        *("--daemon", "main:app"),
+        interface=interface,
+        cwd=app_dir,
+        home=tmp_path,
+        path=oldest(request.config) if version == "oldest" else None,
+    ).start(ready=False)
+    log, pidfile = app_dir / "error.log", app_dir / "gunicorn.pid"
+
+    async def told(text: str, times: int) -> None:
+        async with asyncio.timeout(20):
+            while not log.exists() or log.read_text().count(text) < times:
+                await asyncio.sleep(0.01)
+
+    await asyncio.to_thread(server.wait)
+    await told("Worker ready", 2)
+    first = int(pidfile.read_text())
+    pids = [first]
+    try:
+        async with under_load(server, server.target_of(log)) as load:
+            code.write(interface, "two", on_import=SLOW_IMPORT)
+            os.kill(first, signal.SIGUSR2)
+            await told("Worker ready", 4)
+            pids.append(int((app_dir / "gunicorn.pid.2").read_text()))
+            os.kill(first, signal.SIGWINCH)
+            await told("Worker exiting", 2)
+            os.kill(first, signal.SIGQUIT)
+            await told("Shutting down: Master", 1)
+            pids.remove(first)
+        assert set(load.answers) == {"one", "two"}
+    finally:
+        for pid in pids:
+            os.kill(pid, signal.SIGTERM)
+    await told("Shutting down: Master", 2)
