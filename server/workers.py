@@ -175,7 +175,7 @@ class ServiceWorker(Worker):  # type: ignore[misc]  # gunicorn has no types
         """Handle ABRT, mostly because the loop stands still: in the main thread, wherever that is."""
         self.alive = False
         self.log.error("Worker aborted (pid: %s)%s", self.pid, _stacks())
-        self.cfg.worker_abort(self)
+        self._call("worker_abort")
         self._break_off(1)
 
     # -- for the overseer ---------------------------------------------------------------------
@@ -208,6 +208,13 @@ class ServiceWorker(Worker):  # type: ignore[misc]  # gunicorn has no types
             self._service.end(Ending.STOP)
 
     # -- inside -------------------------------------------------------------------------------
+
+    def _call(self, hook: str) -> None:
+        """Call a hook of what cannot be undone any more: an error goes to the log."""
+        try:
+            getattr(self.cfg, hook)(self)
+        except Exception:
+            self.log.exception("the hook %s failed", hook)
 
     def _break_off(self, status: int) -> NoReturn:
         """In a signal's handler: end what keeps the loop, and then the loop, by what it finds in the pipe."""
@@ -295,7 +302,7 @@ class ServiceWorker(Worker):  # type: ignore[misc]  # gunicorn has no types
                     self._told_to_end()
                 case _:
                     self.alive = False
-                    self.cfg.worker_int(self)
+                    self._call("worker_int")
                     service.end(Ending.AT_ONCE)
 
     def _quit_in_any_case(self) -> None:
@@ -312,7 +319,7 @@ class ServiceWorker(Worker):  # type: ignore[misc]  # gunicorn has no types
                 return  # the end is under way
             signal.setitimer(signal.ITIMER_REAL, 0)
             self.log.warning("Worker interrupted (pid: %s)%s", self.pid, _stacks())
-            self.cfg.worker_int(self)
+            self._call("worker_int")
             self._break_off(0)
 
         for number in (signal.SIGQUIT, signal.SIGINT):

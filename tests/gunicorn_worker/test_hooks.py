@@ -83,3 +83,12 @@ def test_the_default_hook_tells_requests(gunicorn: Gunicorn, code: Code) -> None
     server = gunicorn("--log-level", "debug", "main:app", interface="asgi")
     ask(server, "/told")
     server.wait_line(r"\[DEBUG\] GET /told$")
+
+
+def test_a_hook_that_fails_does_not_keep_a_worker_alive(gunicorn: Gunicorn, code: Code) -> None:
+    code.asgi()
+    (code.folder / "gunicorn.conf.py").write_text("def worker_int(worker): raise ValueError('deliberate')")
+    server = gunicorn("main:app", interface="asgi")
+    server.stop(signal.SIGINT)
+    assert any("the hook worker_int failed" in line for line in server.lines("stderr"))
+    assert any(line.startswith("shutdown") for line in server.lines("stdout"))

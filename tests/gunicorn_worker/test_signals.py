@@ -54,6 +54,22 @@ def test_an_idle_connection_does_not_hold_up_a_stop(gunicorn: Gunicorn, code: Co
     server.stop(0)
 
 
+def test_what_does_not_end_in_time_is_cut_off(gunicorn: Gunicorn, code: Code) -> None:
+    """Before gunicorn kills, so that the application can clean up."""
+    code.asgi()
+    server = gunicorn("--graceful-timeout", "2", "main:app", interface="asgi")
+    with RawClient(server.target) as busy:
+        begin(busy, "/cancelled")
+        server.signal(signal.SIGTERM)
+        with pytest.raises(AssertionError, match="reset"):
+            busy.read_until_closed()
+    server.stop(0)
+    assert "cancelled" in server.lines("stdout")
+    assert any(line.startswith("shutdown") for line in server.lines("stdout"))
+    assert any("1.8 s are over, connections cut off: 1" in line for line in server.lines("stderr"))
+    assert not any("SIGKILL" in line for line in server.lines("stderr"))
+
+
 def test_quit_ends_at_once(gunicorn: Gunicorn, code: Code) -> None:
     code.asgi()
     server = gunicorn("main:app", interface="asgi")
