@@ -10,8 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from aserve.config import Given, from_environment
-from aserve.declaration import ENVIRONMENT_PREFIX
+from aserve.declaration import Option
 from aserve.errors import UsageError
 from aserve.options import OPTIONS, Settings
 
@@ -48,6 +47,8 @@ _OPTIONS: Final = frozenset(
 _TRUSTED_PEERS: Final = frozenset({"forwarded_allow_ips", "proxy_allow_from"})
 """Lists to which gunicorn adds whoever connects to a Unix socket."""
 
+_SCRIPT_NAME: Final = "SCRIPT_NAME"
+
 _STRICT: Final = "such requests are refused"
 _WITHOUT_EFFECT: Final = {
     "asgi_disconnect_grace_period": "a request's task is not cancelled when its client has gone",
@@ -64,6 +65,22 @@ _WITHOUT_EFFECT: Final = {
 
 _LONGEST_MARGIN: Final = 1.0
 """Seconds of the graceful time, at most, that are kept for the end itself: gunicorn kills when it is over."""
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """A value as it was given; `source` is how messages call the place."""
+
+    option: Option
+    value: object
+    source: str
+
+    def parse(self) -> object:
+        """Return what the value stands for. Raises UsageError."""
+        try:
+            return self.option.parse(self.value)
+        except ValueError as error:
+            raise UsageError(f"{self.source}: {error}") from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,21 +103,18 @@ def translate(cfg: Any, environ: Mapping[str, str]) -> Translation:
         raise UsageError("gunicorn's certfile: there is no TLS yet: leave it to a proxy, and this out")
     remarks: list[str] = []
     given = {entry.option.name: entry for entry in _from_gunicorn(cfg)}
-    for entry in from_environment(environ):
-        name = entry.option.name
-        ours = entry.source.startswith(ENVIRONMENT_PREFIX)
+    for entry in _from_environment(environ):
+        name, source = entry.option.name, entry.source
         if name not in _OPTIONS and entry.option.section not in _SECTIONS:
-            if ours:
-                remarks.append(f"{entry.source} has no effect under gunicorn")
-        elif name in given and not _is_default(cfg, name):
-            if ours:
-                remarks.append(f"{entry.source} has no effect: {given[name].source} is set as well")
-        elif ours or name == "root_path":  # other variables that gunicorn knows, it has read itself
+            remarks.append(f"{source} has no effect under gunicorn")
+        elif name not in given or _is_default(cfg, name):
             given[name] = entry
+        elif source != _SCRIPT_NAME:
+            remarks.append(f"{source} has no effect: {given[name].source} is set as well")
     for name, advice in _WITHOUT_EFFECT.items():
         if name in cfg.settings and cfg.settings[name].get() != _default(cfg, name):
             remarks.append(f"gunicorn's {name} has no effect: {advice}")
-    values: dict[str, Any] = {name: _parse(entry) for name, entry in given.items()}
+    values: dict[str, Any] = {name: entry.parse() for name, entry in given.items()}
     for name in _TRUSTED_PEERS:
         values[name] = (*values[name], "unix")
     graceful = values["graceful_timeout"]
@@ -115,17 +129,19 @@ def _from_gunicorn(cfg: Any) -> Iterator[Given]:
             yield Given(options[ours], cfg.settings[name].get(), f"gunicorn's {name}")
 
 
+def _from_environment(environ: Mapping[str, str]) -> Iterator[Given]:
+    """Yield what our variables give, and SCRIPT_NAME; other well-known ones gunicorn has read itself."""
+    for option in OPTIONS:
+        well_known = (_SCRIPT_NAME,) if option.name == "root_path" else ()
+        for variable in (*well_known, option.environment):
+            if value := environ.get(variable, "").strip():
+                yield Given(option, value, variable)
+
+
 def _is_default(cfg: Any, ours: str) -> bool:
     name = next(name for name, option in _MAPPED.items() if option == ours)
-    return bool(cfg.settings[name].get() == _default(cfg, name))
+    return name not in cfg.settings or bool(cfg.settings[name].get() == _default(cfg, name))
 
 
 def _default(cfg: Any, name: str) -> object:
     return type(cfg.settings[name])().get()
-
-
-def _parse(entry: Given) -> object:
-    try:
-        return entry.option.parse(entry.value)
-    except ValueError as error:
-        raise UsageError(f"{entry.source}: {error}") from error
