@@ -289,7 +289,8 @@ class ServiceWorker(Worker):  # type: ignore[misc]  # gunicorn has no types
                 await self._runner.unload(lambda: None)
             return status
         finally:
-            signal.setitimer(signal.ITIMER_REAL, 0)
+            if service.ending is Ending.AT_ONCE:
+                signal.setitimer(signal.ITIMER_REAL, 0)
             loop.remove_reader(signals.fileno())
             loop.remove_reader(self.PIPE[0])
 
@@ -312,6 +313,7 @@ class ServiceWorker(Worker):  # type: ignore[misc]  # gunicorn has no types
 
         def quit_soon(number: int, frame: FrameType | None) -> None:
             note(number, frame)
+            signal.signal(signal.SIGALRM, give_up)  # not before: the application may have use for it
             signal.setitimer(signal.ITIMER_REAL, QUICK_TIME, QUICK_TIME)
 
         def give_up(_number: int, _frame: FrameType | None) -> None:
@@ -324,7 +326,6 @@ class ServiceWorker(Worker):  # type: ignore[misc]  # gunicorn has no types
 
         for number in (signal.SIGQUIT, signal.SIGINT):
             signal.signal(number, quit_soon)
-        signal.signal(signal.SIGALRM, give_up)
 
     def _told_to_end(self) -> None:
         """Heed TERM, which gunicorn sends at a stop, and at a reload as well: before new workers serve."""
