@@ -7,6 +7,7 @@ See docs/gunicorn-worker.md.
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import logging
 import os
 import signal
@@ -35,7 +36,7 @@ from aserve.processes import free_forks
 from aserve.service import Ending, Service
 from aserve.sharedpage import SharedPage
 from aserve.signals import OBEYED, STOPPING, Signals, take_no_notice
-from aserve.worker import runner_options
+from aserve.worker import runner_options, warm_up
 from aserve.workeroverseer import Arbitration
 from aserve.workersettings import translate
 from aserve.workertable import Place, WorkerState, WorkerTable
@@ -87,16 +88,17 @@ class ServiceWorker(Worker):  # type: ignore[misc]  # gunicorn has no types
 
     @classmethod
     def check_config(cls, cfg: Any, log: Any) -> None:
-        """Called by the arbiter when it starts: say what has no effect.
+        """Called by the arbiter when it starts: say what has no effect, and import for all workers.
 
         Raises RuntimeError for what cannot be used, which gunicorn shows without a traceback.
         """
         try:
-            remarks = translate(cfg, os.environ).remarks
+            found = translate(cfg, os.environ)
         except UsageError as error:
             raise RuntimeError(str(error)) from error
-        for remark in remarks:
+        for remark in found.remarks:
             log.warning("%s", remark)
+        warm_up(dataclasses.replace(found.settings, worker_class=cls.interface))
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         """In the arbiter, before the fork; the arguments are gunicorn's."""

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -76,6 +76,7 @@ class GunicornProcess(ServerProcess):
         bind: str | None = "127.0.0.1:0",
         env: Mapping[str, str] | None = None,
         careful: bool = True,
+        prefix: Sequence[str] = (),
     ) -> None:
         super().__init__(cwd=cwd, bind=bind, env=env)
         python = [sys.executable]
@@ -87,7 +88,7 @@ class GunicornProcess(ServerProcess):
         worker = ["-k", CLASSES[interface]] if interface else []
         # The script, since USR2 executes sys.argv[0] again, which is no way to start a package.
         script = str(Path(sys.executable).with_name("gunicorn"))
-        self.command = [*python, script, *bound, *worker, *args]
+        self.command = [*prefix, *python, script, *bound, *worker, *args]
         inherited = {
             name: value for name, value in clean_environment().items() if name != "GUNICORN_CMD_ARGS"
         }

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import pwd
+import tempfile
+from pathlib import Path
+
 import pytest
 from gunicorn.config import Config
 
 from aserve.errors import UsageError
 from aserve.workersettings import translate
 from tests.gunicorn_worker.conftest import Gunicorn
-from tests.gunicorn_worker.process import GunicornProcess
-from tests.reliability.conftest import Code
-from tests.support.client import RawClient, request
+from tests.gunicorn_worker.process import GunicornProcess, oldest
+from tests.reliability.conftest import Code, ask
+from tests.support.client import RawClient
+from tests.support.client import request as request_of
+from tests.support.reach import opened
 
 
 def config(**values: object) -> Config:
@@ -103,7 +109,7 @@ def app(environ, start_response):
 def environ_of(server: GunicornProcess, *headers: tuple[str, str], target: str = "/path") -> dict[str, str]:
     """Return what the application is given."""
     with RawClient(server.target) as client:
-        found: dict[str, str] = client.ask(request(target=target, headers=[*headers, CLOSE])).json()
+        found: dict[str, str] = client.ask(request_of(target=target, headers=[*headers, CLOSE])).json()
         return found
 
 
@@ -150,7 +156,7 @@ def test_underscores_are_refused(
     for filler in ("x", "x" * 5000):  # with the second one the head is judged line by line
         with RawClient(server.target) as client:
             headers = [("Filler", filler), ("SCRIPT_NAME", "/app"), CLOSE]
-            assert client.ask(request(target="/app/path", headers=headers)).status == status
+            assert client.ask(request_of(target="/app/path", headers=headers)).status == status
 
 
 def test_limits_and_names(gunicorn: Gunicorn, code: Code) -> None:
@@ -162,10 +168,10 @@ def test_limits_and_names(gunicorn: Gunicorn, code: Code) -> None:
     )
     assert environ_of(server, target="/mounted/a")["PATH_INFO"] == "/a"
     for data, status in (
-        (request(target="/" + "x" * 100), 414),
-        (request(headers=[(f"X-{number}", "1") for number in range(6)]), 431),
-        (request(headers=[("X", "x" * 200)]), 431),
-        (request("POST", body=b"x" * 11), 413),
+        (request_of(target="/" + "x" * 100), 414),
+        (request_of(headers=[(f"X-{number}", "1") for number in range(6)]), 431),
+        (request_of(headers=[("X", "x" * 200)]), 431),
+        (request_of("POST", body=b"x" * 11), 413),
     ):
         with RawClient(server.target) as client:
             assert client.ask(data).status == status
@@ -177,15 +183,41 @@ def test_the_proxy_protocol(gunicorn: Gunicorn, code: Code, version: str) -> Non
     server = gunicorn(*option, "--workers", "1", "main:app", interface="wsgi")
     with RawClient(server.target) as client:
         client.send(b"PROXY TCP4 192.0.2.7 192.0.2.8 4711 80\r\n")
-        assert client.ask(request(headers=[CLOSE])).json()["REMOTE_ADDR"] == "192.0.2.7"
+        assert client.ask(request_of(headers=[CLOSE])).json()["REMOTE_ADDR"] == "192.0.2.7"
 
 
 def test_connections_above_the_limit_wait(gunicorn: Gunicorn, code: Code) -> None:
     code.asgi()
     server = gunicorn("--worker-connections", "1", "--keep-alive", "1", "main:app", interface="asgi")
     with RawClient(server.target) as first, RawClient(server.target) as second:
-        assert first.ask(request()).text == "one"
-        second.send(request(headers=[CLOSE]))
-        assert first.ask(request()).text == "one"
+        assert first.ask(request_of()).text == "one"
+        second.send(request_of(headers=[CLOSE]))
+        assert first.ask(request_of()).text == "one"
         first.read_until_closed()  # its idle time is over: there is room for another one
         assert second.read().text == "one"
+
+
+USER = """
+import os
+
+def app(environ, start_response):
+    start_response("200 OK", [])
+    return [f"{os.getuid()} {os.getgid()}".encode()]
+"""
+
+
+def test_workers_are_another_user(version: str, request: pytest.FixtureRequest) -> None:
+    prefix = opened()
+    if prefix is None:
+        pytest.skip("needs root, and a Python that another user can reach")
+    nobody = pwd.getpwnam("nobody")
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o755)  # pytest's can be read by nobody else
+        (folder / "main.py").write_text(USER)
+        options = ("--user", "nobody", "--group", str(nobody.pw_gid), "main:app")
+        path = oldest(request.config) if version == "oldest" else None
+        with GunicornProcess(
+            *options, interface="wsgi", cwd=folder, home=folder, path=path, prefix=prefix
+        ) as server:
+            assert ask(server) == f"{nobody.pw_uid} {nobody.pw_gid}"
