@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pwd
+import signal
 import tempfile
 from pathlib import Path
 
@@ -175,6 +176,24 @@ def test_limits_and_names(gunicorn: Gunicorn, code: Code) -> None:
     ):
         with RawClient(server.target) as client:
             assert client.ask(data).status == status
+
+
+def test_a_reload_brings_new_settings(gunicorn: Gunicorn, code: Code) -> None:
+    code.broken(APP)
+    file = code.folder / "gunicorn.conf.py"
+    file.write_text("raw_env = ['ASERVE_HEADER=X-Settings:one']")
+    server = gunicorn("main:app", interface="wsgi")
+    with RawClient(server.target) as client:
+        assert client.ask(request_of(headers=[CLOSE])).header("x-settings") == "one"
+    file.write_text("raw_env = ['ASERVE_HEADER=X-Settings:two']\nlimit_request_fields = 2")
+    old, since = server.worker_pids(), server.mark()
+    server.signal(signal.SIGHUP)
+    server.wait_workers(1, since)
+    server.wait_exit(old[0])
+    with RawClient(server.target) as client:
+        assert client.ask(request_of(headers=[CLOSE])).header("x-settings") == "two"
+    with RawClient(server.target) as client:
+        assert client.ask(request_of(headers=[CLOSE, ("A", "1"), ("B", "2")])).status == 431
 
 
 def test_the_proxy_protocol(gunicorn: Gunicorn, code: Code, version: str) -> None:
