@@ -111,3 +111,30 @@ def test_the_default_format_on_standard_output(gunicorn: Gunicorn, tmp_path: Pat
         client.send(request("GET", "/?a=b", [CLOSE, ("User-Agent", "me")]))
         client.read_until_closed()
     server.wait_line(r'^127\.0\.0\.1 - - \[.*\] "GET /\?a=b HTTP/1\.1" 200 5 "-" "me"$', stream="stdout")
+
+
+def test_refused_requests_have_lines(gunicorn: Gunicorn, tmp_path: Path) -> None:
+    """As far as they could be read; gunicorn's own workers have lines for some of them only."""
+    (tmp_path / "app" / "main.py").write_text(APP)
+    server = gunicorn("--access-logfile", "access.log", "main:asgi", interface="asgi")
+    for data in (
+        b"GET /no-host HTTP/1.1\r\n\r\n",
+        b"GARBAGE\r\n\r\n",
+        b"GET /version HTTP/3.0\r\nHost: test\r\n\r\n",
+        b"GET relative HTTP/1.1\r\nHost: test\r\n\r\n",
+        b"POST /length HTTP/1.1\r\nHost: test\r\nContent-Length: x\r\n\r\n",
+        b'GET /"quoted" HTTP/1.1\r\nHost: test\r\nUser-Agent: \xe9"\r\nConnection: close\r\n\r\n',
+    ):
+        with RawClient(server.target) as client:
+            client.send(data)
+            client.read_until_closed()
+    server.stop()
+    lines = (server.cwd / "access.log").read_text().splitlines()
+    assert [re.sub(r"^.*\] ", "", line) for line in lines] == [
+        '"GET /no-host HTTP/1.1" 400 20 "-" "-"',
+        '"GARBAGE - HTTP/-" 400 18 "-" "-"',
+        '"GET /version HTTP/3.0" 505 27 "-" "-"',
+        '"GET relative HTTP/1.1" 400 23 "-" "-"',
+        '"POST /length HTTP/1.1" 400 23 "-" "-"',
+        r'"GET /\"quoted\" HTTP/1.1" 200 5 "-" "é\""',
+    ]
