@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import time
 
 import pytest
 
 from tests.gunicorn_worker.conftest import Gunicorn, with_both
-from tests.reliability.conftest import Code, ask
+from tests.gunicorn_worker.process import GunicornProcess
+from tests.reliability.conftest import PATIENCE, Code, ask
 from tests.support.client import RawClient, request
 from tests.support.pool import TESTS
 from tests.support.site import Site
@@ -99,16 +102,23 @@ def test_reload(gunicorn: Gunicorn, code: Code) -> None:
     code.asgi("one")
     server = gunicorn("--reload", "--reload-engine", "poll", "main:app", interface="asgi")
     server.allowed_tracebacks.append("SyntaxError")
-    since = server.mark()
     code.asgi("two, and longer")
-    server.wait_line("Worker ready", since=since)
+    wait_reload(server, code)
     assert ask(server) == "two, and longer"
-    since = server.mark()
     code.broken("def app(:")
-    server.wait_line("Worker ready", since=since)
+    wait_reload(server, code)
     with RawClient(server.target) as client:  # gunicorn shows what is wrong
         assert client.ask(request(headers=[("Connection", "close")])).status == 500
-    since = server.mark()
     code.asgi("three, and once more longer")
-    server.wait_line("Worker ready", since=since)
+    wait_reload(server, code)
     assert ask(server) == "three, and once more longer"
+
+
+def wait_reload(server: GunicornProcess, code: Code) -> None:
+    """Return when a worker has heeded a change: one before gunicorn's first look at the files is none."""
+    since, deadline = server.mark(), time.monotonic() + PATIENCE
+    while not any("Worker reloading" in line for line in server.lines("stderr", since)):
+        assert time.monotonic() < deadline, server.output()
+        os.utime(code.folder / "main.py")
+        time.sleep(0.2)
+    server.wait_line("Worker ready", since=since)
