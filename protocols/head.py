@@ -132,7 +132,9 @@ class _Judge:
         if not colon or not policy.is_token(name):
             raise RequestRefusedError(policy.MALFORMED)
         lower = name.lower()
-        if b"_" in lower and self.options.header_map == "refuse":
+        options = self.options
+        # Names that proxies may send are left to the reader, who knows whether this is one.
+        if b"_" in lower and options.header_map == "refuse" and not options.forwarder_fields:
             raise RequestRefusedError(policy.NAME_UNDERSCORE)
         value = value.strip(b" \t")
         if lower == b"host":

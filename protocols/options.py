@@ -62,7 +62,9 @@ class ConnectionOptions:
 
     Proxies. forwarded_trust: whose X-Forwarded-* and Forwarded headers are believed, None for
     nobody's. forwarded_fields: which of them, and others that tell the scheme
-    (`Trust.secure`), in lower case. proxy_protocol: "off", or the
+    (`Trust.secure`), in lower case. forwarder_fields: names with an underscore
+    that those may send whatever `header_map` says, b"*" for all; `script_name` is then what
+    X-Forwarded-Prefix is. proxy_protocol: "off", or the
     version of the PROXY protocol's header that connections begin with, "auto" for either.
     proxy_trust: who may make such connections, None for nobody.
 
@@ -96,6 +98,7 @@ class ConnectionOptions:
 
     forwarded_trust: Trust | None = None
     forwarded_fields: frozenset[bytes] = PROXY_FIELDS
+    forwarder_fields: frozenset[bytes] = frozenset()
     proxy_protocol: Literal["off", "v1", "v2", "auto"] = "off"
     proxy_trust: Trust | None = None
 

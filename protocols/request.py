@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 _DISCARD: Final = Reading.DISCARD
 _CLOSED: Final = Reading.CLOSED
 
+# What proxies for WSGI name the prefix by (gunicorn's forwarder_headers).
+SCRIPT_NAME: Final = b"script_name"
+
 
 class Reader(Protocol):
     """What a connection gives its bytes to.
@@ -287,25 +290,44 @@ class RequestReader:
             self.special.append((lower, value))
         elif lower in policy.PROXY_FIELDS or lower in self.options.forwarded_fields:
             self._note_proxied(lower, value)
-        elif b"_" in lower and self.options.header_map != "dangerous":
-            if self.options.header_map == "refuse":
-                raise RequestRefusedError(policy.NAME_UNDERSCORE)
+        elif b"_" in lower:
+            self._note_underscored(lower, value)
+        return lower
+
+    def _note_underscored(self, name: bytes, value: bytes) -> None:
+        """Some variables cannot be told from others: an option decides, and which ones proxies may set."""
+        if self._forwards(name):
+            if name == SCRIPT_NAME:
+                self._keep_proxied(b"x-forwarded-prefix", value)
+        elif self.options.header_map == "refuse":
+            raise RequestRefusedError(policy.NAME_UNDERSCORE)
+        elif self.options.header_map == "drop":
             self.underscored = True  # it still counts as a field
             if self.special is None:
                 self.special = []
-        return lower
 
-    def _note_proxied(self, name: bytes, value: bytes) -> None:
-        """Keep what a trusted proxy says; from anybody else it is a header like others."""
+    def _forwards(self, name: bytes) -> bool:
+        """Whether the peer is a proxy that may set what has this name."""
+        allowed = self.options.forwarder_fields
+        return bool(allowed) and (name in allowed or b"*" in allowed) and self._trusts_peer()
+
+    def _trusts_peer(self) -> bool:
         if self.trusted is None:
             trust = self.options.forwarded_trust
             self.trusted = trust is not None and trust.allows(self.connection.client)
-        if self.trusted and name in self.options.forwarded_fields:
-            if self.special is None:
-                self.special = []
-            if self.proxied is None:
-                self.proxied = []
-            self.proxied.append((name, value))
+        return self.trusted
+
+    def _note_proxied(self, name: bytes, value: bytes) -> None:
+        """Keep what a trusted proxy says; from anybody else it is a header like others."""
+        if self._trusts_peer() and name in self.options.forwarded_fields:
+            self._keep_proxied(name, value)
+
+    def _keep_proxied(self, name: bytes, value: bytes) -> None:
+        if self.special is None:
+            self.special = []
+        if self.proxied is None:
+            self.proxied = []
+        self.proxied.append((name, value))
 
     def take_judged(self, head: bytes) -> None:
         """Take a head with which `judge` has found no fault, to the letter."""
@@ -329,7 +351,9 @@ class RequestReader:
         if len(self.headers) > self.options.limit_fields:
             raise RequestRefusedError(policy.HEAD_TOO_LARGE)
         if self.underscored:
-            self.headers = [field for field in self.headers if b"_" not in field[0]]
+            self.headers = [
+                field for field in self.headers if b"_" not in field[0] or self._forwards(field[0])
+            ]
         if target[:1] != b"/" or NUMBER_SIGN in target or method == "CONNECT":
             policy.check_target(method, target)
             self._override_host(method, target)

@@ -330,8 +330,7 @@ SETTINGS: Final[tuple[Foreign, ...]] = (
         name="forwarder_headers",
         flags=("--forwarder-headers",),
         default="SCRIPT_NAME,PATH_INFO",
-        harmless=("",),
-        why="a proxy names the prefix in X-Forwarded-Prefix; root_path is for a fixed one",
+        note="by default none: a proxy names the prefix in X-Forwarded-Prefix",
     ),
     Foreign(name="header_map", flags=("--header-map",), default="drop"),
     # Worker Processes

@@ -234,6 +234,17 @@ class ClientSettings:
         help="The only headers of those proxies that tell whether the client's connection is secure, each "
         "with the value that says so, such as X-Scheme:https; any other value says that it is not.",
     )
+    forwarder_headers: tuple[str, ...] = option(
+        "--forwarder-headers",
+        section="Proxies",
+        metavar="NAME,...",
+        parse=validators.underscored_headers,
+        multiple=True,
+        default=(),
+        default_text="none",
+        help="Headers with _ in their name that those proxies set, and do not pass on from clients; they are "
+        "taken whatever --header-map says, and SCRIPT_NAME is the path's prefix. * for all.",
+    )
     proxy_protocol: Literal["off", "v1", "v2", "auto"] = option(
         "--proxy-protocol",
         section="Proxies",

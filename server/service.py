@@ -268,6 +268,7 @@ def connection_options(settings: Settings, certificates: Certificates | None = N
         headers=settings.header,
         forwarded_trust=Trust(settings.forwarded_allow_ips, dict(settings.secure_scheme_headers)),
         forwarded_fields=forwarded | {name for name, _ in settings.secure_scheme_headers},
+        forwarder_fields=frozenset(name.encode() for name in settings.forwarder_headers),
         proxy_protocol=settings.proxy_protocol,
         proxy_trust=Trust(settings.proxy_allow_from),
         websocket=WebSocketOptions(

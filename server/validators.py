@@ -233,6 +233,19 @@ def _secure_scheme_header(name: str, text: str) -> tuple[bytes, str]:
     return lower, text
 
 
+def underscored_headers(value: object) -> tuple[str, ...]:
+    """Take names of headers, in any case and with commas between them, `*` for all; nothing is none."""
+    from aserve.protocols.policy import is_token  # not needed for anything else here
+
+    def parse(name: str) -> str:
+        if not is_token(name.encode("utf-8", "replace")):
+            raise ValueError(f"{name!r} is no name of a header: write one such as SCRIPT_NAME, or *")
+        return name.lower()
+
+    texts = [value] if isinstance(value, str) else [str(text) for text in _iterable(value)]
+    return each(parse)(texts) if any(text.strip() for text in texts) else ()
+
+
 def proxy_protocol(value: object) -> str:
     """Take off, v1, v2 or auto, and the truth values that older configurations have."""
     if str(value).strip().lower() in ("off", "v1", "v2", "auto"):
