@@ -61,6 +61,8 @@ bench:
 docs: install
 	$(BIN)/python -m aserve.reference > build/settings.md
 	mv build/settings.md docs/settings.md
+	$(BIN)/python -m aserve.keywordtypes > build/keywords.py
+	mv build/keywords.py server/keywords.py
 
 install: $(INSTALLED)
 

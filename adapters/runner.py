@@ -49,7 +49,7 @@ class RunnerOptions:
     threads: size of the pool. connections: requests at work at the same time in greenlets.
     queue_limit: requests that may wait for a place, 0 for no limit. queue_timeout, queue_target: for
     how long, in seconds, see `Shedding`. response_buffer: bytes of a response that may wait for its
-    client before the application has to.
+    client before the application has to. own_process: what holds for the whole process may be changed.
     """
 
     threads: int = 8
@@ -58,6 +58,7 @@ class RunnerOptions:
     queue_timeout: float = 30.0
     queue_target: float | None = None
     response_buffer: int = DEFAULT_BUFFER
+    own_process: bool = True
 
 
 class Gate(Protocol):
@@ -100,6 +101,11 @@ class Runner(ABC):
         It ends what the application has left running. Where that is the main thread there is no need
         for this, since the process does the same on its way out.
         """
+
+    @property
+    def alive(self) -> bool:
+        """After `close`: is an application still at work there?"""
+        return False
 
     @abstractmethod
     def describe(self) -> str:

@@ -1,3 +1,52 @@
-"""aserve: one production server for ASGI and WSGI applications."""
+"""aserve: one production server for ASGI and WSGI applications.
+
+`Server` serves inside another program. What it raises is here as well; all of it is imported when it is
+used.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from aserve.adapters.loading import ApplicationLoadError as ApplicationLoadError
+    from aserve.embedding import Server as Server
+    from aserve.errors import BootError as BootError
+    from aserve.errors import UsageError as UsageError
+    from aserve.errors import UserError as UserError
+    from aserve.serverthread import ServerThread as ServerThread
 
 __version__ = "0.1.0"
+
+_PUBLIC: Final = {
+    "ApplicationLoadError": "adapters.loading",
+    "BootError": "errors",
+    "Server": "embedding",
+    "ServerThread": "serverthread",
+    "UsageError": "errors",
+    "UserError": "errors",
+}
+"""The public names, and the modules that have them."""
+
+__all__ = [
+    "ApplicationLoadError",
+    "BootError",
+    "Server",
+    "ServerThread",
+    "UsageError",
+    "UserError",
+]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _PUBLIC:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    import importlib
+
+    found: object = getattr(importlib.import_module(f"aserve.{_PUBLIC[name]}"), name)
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_PUBLIC})

@@ -9,7 +9,7 @@ with development in reloadoptions.py, with logs in logoptions.py, with TLS in tl
 from __future__ import annotations
 
 import dataclasses
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from aserve import validators
 from aserve.adapters import RUNNERS
@@ -325,6 +325,8 @@ class Settings(TLSSettings):
     )
     hooks: Hooks = dataclasses.field(default=NO_HOOKS, repr=False, compare=False)
     """What else a configuration file has; see hooks.py."""
+    application: Any = dataclasses.field(default=None, repr=False, compare=False)
+    """The application itself, if a program has it and not its name."""
 
 
 OPTIONS: Final[tuple[Option, ...]] = tuple(
