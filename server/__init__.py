@@ -1,7 +1,7 @@
 """aserve: one production server for ASGI and WSGI applications.
 
-`Server` serves inside another program. What it raises is here as well; all of it is imported when it is
-used.
+`run` serves as the command does, `Server` inside another program: docs/embedding.md. What they raise is
+here as well; all of it is imported when it is used.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from aserve.errors import BootError as BootError
     from aserve.errors import UsageError as UsageError
     from aserve.errors import UserError as UserError
+    from aserve.program import run as run
     from aserve.serverthread import ServerThread as ServerThread
 
 __version__ = "0.1.0"
@@ -25,6 +26,7 @@ _PUBLIC: Final = {
     "ServerThread": "serverthread",
     "UsageError": "errors",
     "UserError": "errors",
+    "run": "program",
 }
 """The public names, and the modules that have them."""
 
@@ -35,6 +37,7 @@ __all__ = [
     "ServerThread",
     "UsageError",
     "UserError",
+    "run",
 ]
 
 

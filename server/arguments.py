@@ -54,6 +54,17 @@ def given(function: str, values: Mapping[str, object]) -> dict[str, object]:
     return {name: value for name, value in values.items() if value is not None}
 
 
+def check(name: str, value: object) -> None:
+    """Raise UsageError if `value` means nothing for the option `name`."""
+    parse(next(option for option in OPTIONS if option.name == name), value)
+
+
+def name_of(app: object) -> str:
+    """Return what logs call an application that came without a name."""
+    kind = app if hasattr(app, "__qualname__") else type(app)
+    return f"{kind.__module__}:{kind.__qualname__}"
+
+
 def embedded(values: Mapping[str, object]) -> dict[str, Any]:
     """Return the values of settings that the keyword arguments of a server inside a program stand for.
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import gc
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import click
@@ -39,16 +39,20 @@ _INTERRUPTED: Final = 130
 """The exit status of a program that ended on INT, by the shells' convention."""
 
 
+serving = False
+"""Is there a server in this process, or was it forked from one?"""
+
+
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command with `arguments` (by default the process's), and exit: see errors.EXIT_*."""
     try:
         status = command.main(arguments, prog_name="aserve", standalone_mode=False)
     except click.ClickException as error:
-        status = _fail(_reworded(error, arguments))
+        status = fail(_reworded(error, arguments))
     except click.Abort:
         status = _INTERRUPTED
     except Exception as error:
-        status = _fail(error)
+        status = fail(error)
     raise SystemExit(status)
 
 
@@ -104,6 +108,31 @@ def run(
         host.leave()
 
 
+def serve(
+    given: Mapping[str, object],
+    remarks: Iterable[str] = (),
+    finish: Callable[[Settings], Settings] = lambda settings: settings,
+) -> int:
+    """Serve with the options `given` by name, as the command does; return the exit status.
+
+    Arguments: `remarks` are lines for the log; `finish` has the last word on the settings, at the start and
+    at each reload. Raises what `run` does.
+    """
+    global serving
+    serving = True
+    origin.remember()
+    handover = _handover()
+
+    said = [*remarks]  # for a log that there is not yet
+    try:
+        settings = finish(config.resolve(given, os.environ, said.append))
+        return run(settings, handover, lambda: finish(config.resolve(given, os.environ, _warn)), said)
+    finally:
+        serving = False
+        if handover is not None:
+            handover.channel.close()
+
+
 def _check(settings: Settings) -> int:
     import asyncio
     import atexit
@@ -125,7 +154,8 @@ def _check(settings: Settings) -> int:
     return 0
 
 
-def _fail(error: Exception) -> int:
+def fail(error: Exception) -> int:
+    """Say what is wrong, and return the exit status; raise `error` if it is a mistake of ours."""
     status = exit_status(error)
     if status == 1:
         raise error  # our own mistake: its traceback is for us
@@ -207,16 +237,7 @@ def _serve(**values: Any) -> int:
         for name, value in values.items()
         if context.get_parameter_source(name) is ParameterSource.COMMANDLINE
     }
-    origin.remember()
-    handover = _handover()
-
-    remarks: list[str] = []  # for a log that there is not yet
-    try:
-        settings = config.resolve(given, os.environ, remarks.append)
-        return run(settings, handover, lambda: config.resolve(given, os.environ, _warn), remarks)
-    finally:
-        if handover is not None:
-            handover.channel.close()
+    return serve(given)
 
 
 def _warn(remark: str) -> None:

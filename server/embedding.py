@@ -70,7 +70,7 @@ class Server:
         if sockets is not None and "bind" in given:
             raise UsageError("bind: the sockets say where to listen: leave one of the two out")
         values = arguments.embedded(given)
-        named = {"app": app} if isinstance(app, str) else {"application": app, "app": _name(app)}
+        named = {"app": app} if isinstance(app, str) else {"application": app, "app": arguments.name_of(app)}
         self.settings: Final = _resolved(Settings(**values, **named))
         self._configures_logs = not given.keys().isdisjoint(_LOG_OPTIONS)
         self._passed = None if sockets is None else tuple(sockets)
@@ -266,12 +266,6 @@ class Server:
         if self._guest is guest:
             self._guest = self._loop = None
             self._listening = self._addresses = ()
-
-
-def _name(app: object) -> str:
-    """Return what logs call an application that came without a name."""
-    kind = app if hasattr(app, "__qualname__") else type(app)
-    return f"{kind.__module__}:{kind.__qualname__}"
 
 
 def _resolved(settings: Settings) -> Settings:
