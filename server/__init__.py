@@ -4,10 +4,8 @@
 here as well; all of it is imported when it is used.
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Final
-
+# As in typing, which takes longer to import than all the rest of this.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from aserve.adapters.loading import ApplicationLoadError as ApplicationLoadError
     from aserve.embedding import Server as Server
@@ -19,7 +17,7 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-_PUBLIC: Final = {
+_PUBLIC = {
     "ApplicationLoadError": "adapters.loading",
     "BootError": "errors",
     "Server": "embedding",
