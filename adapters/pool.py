@@ -125,6 +125,7 @@ class ThreadPool(BatchingRunner):
 
     def close(self) -> None:
         """Have the threads end; returns at once, a thread that is at work ends behind it."""
+        super().close()
         self._closing = True
         self._release(len(self._threads))
 

@@ -139,6 +139,7 @@ class WaitingRunner(Runner):
         self.shedding = Shedding(options.queue_timeout, options.queue_target)
         self.queue = RequestQueue(options.queue_limit, self.shedding)
         self._watching = not self.shedding.needed  # there is nothing to be watched then
+        self._watch_timer: asyncio.TimerHandle | None = None
 
     def submit(self, exchange: WaitingExchange) -> None:
         """On the loop: have `exchange` handled when there is a place, or turn it away now."""
@@ -152,7 +153,7 @@ class WaitingRunner(Runner):
         if not self._watching:
             self._watching = True
             self.shedding.begin(exchange.queued)
-            self.loop.call_later(self.shedding.step, self._watch)
+            self._watch_timer = self.loop.call_later(self.shedding.step, self._watch)
 
     def _watch(self) -> None:
         """Turn those away that have waited for too long."""
@@ -162,7 +163,12 @@ class WaitingRunner(Runner):
             exchange.decline()
         self._watching = bool(self.queue) or self.shedding.overloaded
         if self._watching:
-            self.loop.call_later(self.shedding.step, self._watch)
+            self._watch_timer = self.loop.call_later(self.shedding.step, self._watch)
+
+    def close(self) -> None:
+        """See `Runner`. The loop, which may go on without this place, forgets it."""
+        if self._watch_timer is not None:
+            self._watch_timer.cancel()
 
     def welcome(self, connection: Http1Connection) -> None:
         """Nothing has to be prepared."""
