@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -247,8 +248,9 @@ def test_threads_of_the_program_are_named(script: Script) -> None:
     ],
 )
 def test_unknown_names(name: str, advice: str) -> None:
+    options: Any = {name: 1}
     with pytest.raises(TypeError) as caught:
-        aserve.run("main:app", **{name: 1})  # type: ignore[misc]
+        aserve.run("main:app", **options)
     assert str(caught.value).startswith(f"aserve.run() has no option {name!r}: {advice}")
 
 
