@@ -22,7 +22,7 @@ from aserve.listeners import Listeners
 from aserve.loops import LoopName
 from aserve.messages import Failed, Ready, Tired
 from aserve.options import Settings
-from aserve.overseer import AccessLog, News, Overseer
+from aserve.overseer import AccessLog, News, Overseer, open_access_log
 from aserve.service import Ending, Service
 from aserve.sharedpage import SharedPage
 
@@ -140,11 +140,7 @@ class Guest(Overseer):
 
     def access_log(self, loop: asyncio.AbstractEventLoop) -> AccessLog | None:
         """See `Overseer`."""
-        if self._settings.access_logfile is None:
-            return None
-        from aserve import accesslog  # imported, and paid for, only where it is wanted
-
-        return accesslog.AccessLog(self._settings.access_logfile, self._settings.access_log_format, loop)
+        return open_access_log(self._settings, loop)
 
     # -- the service --------------------------------------------------------------------------
 

@@ -62,6 +62,15 @@ class Overseer:
         """Go on in the other log files that have the names now; with `only_moved`, if these are others."""
 
 
+def open_access_log(settings: Settings, loop: asyncio.AbstractEventLoop) -> AccessLog | None:
+    """Return the access log of the settings, if they have one. Raises BootError if it cannot be opened."""
+    if settings.access_logfile is None:
+        return None
+    from aserve import accesslog  # imported, and paid for, only where it is wanted
+
+    return accesslog.AccessLog(settings.access_logfile, settings.access_log_format, loop)
+
+
 class Supervision(Overseer):
     """The supervisor, as one of its workers has it.
 
@@ -105,11 +114,7 @@ class Supervision(Overseer):
 
     def access_log(self, loop: asyncio.AbstractEventLoop) -> AccessLog | None:
         """Open it as the settings say."""
-        if self._settings.access_logfile is None:
-            return None
-        from aserve import accesslog  # imported, and paid for, only where it is wanted
-
-        return accesslog.AccessLog(self._settings.access_logfile, self._settings.access_log_format, loop)
+        return open_access_log(self._settings, loop)
 
     def reopen_logs(self, *, only_moved: bool) -> None:
         """The worker's own."""
