@@ -17,7 +17,7 @@ import anyio
 
 from aserve import activation, arguments, logs, sockets
 from aserve.errors import UsageError
-from aserve.guest import Guest, loop_name
+from aserve.guest import Guest, StoppedEarlyError, loop_name
 from aserve.keywords import ServerOptions
 from aserve.options import Settings
 from aserve.sockets import UnixFiles, address
@@ -148,7 +148,10 @@ class Server:
         Cancelled, it stops as `wait_stopped` does. Raises what `start` raises.
         """
         with _signal_handlers(self) if handle_signals else contextlib.nullcontext():
-            await self.start()
+            try:
+                await self.start()
+            except StoppedEarlyError:  # by a signal, or `request_stop`
+                return
             await self.wait_stopped()
 
     async def wait_stopped(self) -> None:

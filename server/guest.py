@@ -34,6 +34,10 @@ _LOOK_INTERVAL: Final = 0.002
 _log = logging.getLogger("aserve")
 
 
+class StoppedEarlyError(BootError):
+    """The server was told to stop before it was ready."""
+
+
 class Guest(Overseer):
     """The service, and who looks after it in the place of a supervisor. Made on the running loop.
 
@@ -73,7 +77,7 @@ class Guest(Overseer):
             raise
         if not self._ready.done():
             await self.wait()
-            raise BootError("stopped before it was ready")
+            raise StoppedEarlyError("stopped before it was ready")
 
     def end(self, *, at_once: bool) -> None:
         """Have the service end: when its requests have, or at once."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
+import gc
 import json
 import logging
 import os
@@ -71,7 +72,7 @@ def _serve(app: Any, given: dict[str, object]) -> int:
     else:
         given, finish = {**given, "app": arguments.name_of(app)}, _Object(app)
     try:
-        with _handlers_put_back(), exitfunctions.kept_from_children():
+        with _handlers_put_back(), _collector_put_back(), exitfunctions.kept_from_children():
             return cli.serve(given, _remarks(), finish)
     except _AfreshError:
         return _serve_afresh(given)
@@ -116,6 +117,19 @@ def _handlers_put_back() -> Iterator[None]:
         for number, handler in before.items():
             if handler is not None:  # one of another language's cannot be put back
                 signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def _collector_put_back() -> Iterator[None]:
+    """Leave the program with its garbage collector as it was."""
+    enabled, frozen = gc.isenabled(), gc.get_freeze_count()
+    try:
+        yield
+    finally:
+        if not frozen:
+            gc.unfreeze()
+        if enabled:
+            gc.enable()
 
 
 # -- what there is to serve ---------------------------------------------------------------------

@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self
 
 from aserve import loops
+from aserve.guest import StoppedEarlyError
 from aserve.service import ABORT_TIME
 
 if TYPE_CHECKING:
@@ -114,7 +115,12 @@ class ServerThread:
             self._ready.set()
 
     async def _serve(self) -> None:
-        await self.server.start()
+        try:
+            await self.server.start()
+        except StoppedEarlyError:
+            if self._given_up:
+                return
+            raise
         self._ready.set()
         if self._given_up:
             await self.server.stop(at_once=True)

@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
 import logging
 import os
 import signal
 import socket
+import threading
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import anyio
+import flask
+import httpx
 import pytest
+import tornado.web
+from fastapi import FastAPI, Request, WebSocket
 
 import aserve
 from tests.embedding.apps import Steps, asgi, ask, is_refused, wsgi
 from tests.support.client import AsyncRawClient, request
 from tests.support.loops import every_loop
+from tests.support.websocket import WebSocketClient, closing
 
 ANY = "127.0.0.1:0"
 
@@ -278,6 +286,41 @@ async def test_cancelled_in_the_start_up() -> None:
     assert not server.running
 
 
+def test_timed_out_by_anyio_in_the_start_up() -> None:
+    app = Steps("startup")
+    server = aserve.Server(app, bind=ANY)
+
+    async def program() -> None:
+        with anyio.move_on_after(0.1) as scope:
+            await server.start()
+        assert scope.cancelled_caught
+        assert not server.running
+
+    anyio.run(program)
+    assert app.journal == ["startup", "startup cancelled"]
+
+
+@every_loop
+async def test_a_loop_that_starts_tasks_eagerly() -> None:
+    factory = getattr(asyncio, "eager_task_factory", None)
+    if factory is None:
+        pytest.skip("of Python 3.12 and newer")
+    asyncio.get_running_loop().set_task_factory(factory)
+    for app in (Steps(), wsgi):
+        async with aserve.Server(app, bind=ANY) as server:
+            assert (await ask(server.port)).status == 200
+
+
+async def test_serve_that_is_stopped_in_the_start_up() -> None:
+    app = Steps("startup")
+    server = aserve.Server(app, bind=ANY)
+    serving = asyncio.create_task(server.serve())
+    await app.entered.wait()
+    server.request_stop()
+    await serving
+    assert app.journal == ["startup", "startup cancelled"]
+
+
 async def test_stopped_in_the_start_up() -> None:
     app = Steps("startup")
     server = aserve.Server(app, bind=ANY)
@@ -364,6 +407,70 @@ def test_a_program_that_forgets_it_ends_in_order() -> None:
 
     asyncio.run(program())
     assert "request cancelled" in app.journal
+
+
+# -- frameworks -----------------------------------------------------------------------------------
+
+
+def fastapi() -> FastAPI:
+    @contextlib.asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, str]]:
+        yield {"name": "state"}
+
+    app = FastAPI(lifespan=lifespan)
+
+    @app.get("/")
+    async def read(request: Request) -> str:
+        return str(request.state.name)
+
+    @app.get("/threaded")
+    def read_in_thread() -> str:
+        return threading.current_thread().name
+
+    @app.websocket("/ws")
+    async def talk(socket: WebSocket) -> None:
+        await socket.accept()
+        while True:
+            await socket.send_text(await socket.receive_text())
+
+    return app
+
+
+async def test_fastapi_with_a_websocket_that_is_closed_at_the_stop() -> None:
+    server = aserve.Server(fastapi(), bind=ANY, graceful_timeout=1)
+    await server.start()
+    async with httpx.AsyncClient(base_url=server.url) as client:
+        assert (await client.get("/")).json() == "state"
+        assert (await client.get("/threaded")).status_code == 200
+        async with WebSocketClient(("127.0.0.1", server.port)) as socket:
+            await socket.open("/ws")
+            assert await socket.ask_text("hello") == "hello"
+            stopping = asyncio.create_task(server.stop())
+            assert (await socket.read_close())[0] == 1012
+            await socket.send(closing(1012))
+            await stopping
+
+
+async def test_flask() -> None:
+    app = flask.Flask("test")
+
+    @app.get("/")
+    def read() -> str:
+        return "Flask"
+
+    async with aserve.Server(app, bind=ANY) as server, httpx.AsyncClient() as client:
+        assert (await client.get(server.url)).text == "Flask"
+
+
+async def test_tornado() -> None:
+    class Handler(tornado.web.RequestHandler):
+        def get(self) -> None:
+            self.write("Tornado")
+
+    server = aserve.Server(tornado.web.Application([("/", Handler)]), bind=ANY)
+    for _ in range(2):
+        async with server:
+            assert (await ask(server.port)).text == "Tornado"
 
 
 # -- anyio ----------------------------------------------------------------------------------------
