@@ -300,8 +300,7 @@ def test_timed_out_by_anyio_in_the_start_up() -> None:
     assert app.journal == ["startup", "startup cancelled"]
 
 
-@every_loop
-async def test_a_loop_that_starts_tasks_eagerly() -> None:
+async def test_a_loop_that_starts_tasks_eagerly() -> None:  # uvloop cannot, on 3.13
     factory = getattr(asyncio, "eager_task_factory", None)
     if factory is None:
         pytest.skip("of Python 3.12 and newer")
