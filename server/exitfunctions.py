@@ -13,8 +13,8 @@ import sys
 import weakref
 from collections.abc import Iterator
 
-_program = 0
-"""The process whose children forget them; 0: none."""
+_keeping = False
+"""Are they to be forgotten by the next child?"""
 
 _hooked = False
 
@@ -22,22 +22,22 @@ _hooked = False
 @contextlib.contextmanager
 def kept_from_children() -> Iterator[None]:
     """Have the children that this process forks meanwhile not call them; what these fork is their matter."""
-    global _program, _hooked
+    global _keeping, _hooked
     if not _hooked:
         _hooked = True
         os.register_at_fork(after_in_child=_forget)
-    _program = os.getpid()
+    _keeping = True
     try:
         yield
     finally:
-        _program = 0
+        _keeping = False
 
 
 def _forget() -> None:
-    global _program
-    if os.getppid() != _program:
+    global _keeping
+    if not _keeping:
         return
-    _program = 0
+    _keeping = False
     # There is no public call for any of this. What the standard library has registered for itself comes
     # back: now, or when it is needed again.
     for finalizer in list(weakref.finalize._registry):  # type: ignore[attr-defined]

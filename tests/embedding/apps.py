@@ -55,6 +55,8 @@ class Steps:
             await self.release.wait()
         except asyncio.CancelledError:
             self.journal.append(f"{name} cancelled")
+            await asyncio.sleep(0.01)
+            self.journal.append("cleaned up")
             raise
         self.journal.append(f"{name} done")
 

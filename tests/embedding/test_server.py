@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import contextvars
+import gc
 import logging
 import os
 import signal
 import socket
+import sys
 import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -61,6 +63,13 @@ async def test_as_a_context_manager() -> None:
 async def test_wsgi_in_threads_or_inline(worker_class: str, place: str) -> None:
     async with aserve.Server(wsgi, bind=ANY, worker_class=worker_class, threads=2) as server:
         assert (await ask(server.port)).text.startswith(place)
+
+
+async def test_the_threads_have_ended_with_the_server() -> None:
+    before = threading.enumerate()
+    async with aserve.Server(wsgi, bind=ANY, threads=64):
+        assert len(threading.enumerate()) == len(before) + 64
+    assert threading.enumerate() == before
 
 
 async def test_stop_can_be_called_at_any_time_and_again() -> None:
@@ -254,7 +263,7 @@ async def test_a_request_that_does_not_end_is_cancelled(at_once: bool) -> None:
     await server.stop(at_once=at_once)
     with pytest.raises(AssertionError):
         await asking
-    assert app.journal == ["startup", "request", "request cancelled", "shutdown"]
+    assert app.journal == ["startup", "request", "request cancelled", "cleaned up", "shutdown"]
 
 
 async def test_a_request_can_have_the_server_stopped() -> None:
@@ -282,7 +291,7 @@ async def test_cancelled_in_the_start_up() -> None:
     starting.cancel()
     with pytest.raises(asyncio.CancelledError):
         await starting
-    assert app.journal == ["startup", "startup cancelled"]
+    assert app.journal == ["startup", "startup cancelled", "cleaned up"]
     assert not server.running
 
 
@@ -297,7 +306,7 @@ def test_timed_out_by_anyio_in_the_start_up() -> None:
         assert not server.running
 
     anyio.run(program)
-    assert app.journal == ["startup", "startup cancelled"]
+    assert app.journal == ["startup", "startup cancelled", "cleaned up"]
 
 
 async def test_a_loop_that_starts_tasks_eagerly() -> None:  # uvloop cannot, on 3.13
@@ -317,7 +326,7 @@ async def test_serve_that_is_stopped_in_the_start_up() -> None:
     await app.entered.wait()
     server.request_stop()
     await serving
-    assert app.journal == ["startup", "startup cancelled"]
+    assert app.journal == ["startup", "startup cancelled", "cleaned up"]
 
 
 async def test_stopped_in_the_start_up() -> None:
@@ -366,7 +375,7 @@ async def test_serve_cancelled_twice_ends_at_once() -> None:
         await serving
     with pytest.raises(AssertionError):
         await asking
-    assert app.journal == ["startup", "request", "request cancelled", "shutdown"]
+    assert app.journal == ["startup", "request", "request cancelled", "cleaned up", "shutdown"]
 
 
 async def test_a_stop_that_is_cancelled_goes_on_at_once() -> None:
@@ -377,7 +386,7 @@ async def test_a_stop_that_is_cancelled_goes_on_at_once() -> None:
     await app.entered.wait()
     with pytest.raises(TimeoutError):
         await asyncio.wait_for(server.stop(), 0.1)
-    assert app.journal == ["startup", "request", "request cancelled", "shutdown"]
+    assert app.journal == ["startup", "request", "request cancelled", "cleaned up", "shutdown"]
     assert not server.running
     with pytest.raises(AssertionError):
         await asking
@@ -391,20 +400,27 @@ async def test_a_shutdown_that_hangs_is_cancelled(
     server = aserve.Server(app, bind=ANY, graceful_timeout=0)
     await server.start()
     await server.stop()
-    assert app.journal == ["startup", "shutdown", "shutdown cancelled"]
+    assert app.journal == ["startup", "shutdown", "shutdown cancelled", "cleaned up"]
     assert "the application's shutdown is cancelled: 0.1 s are over" in caplog.text
 
 
 def test_a_program_that_forgets_it_ends_in_order() -> None:
-    app = Steps("request")
+    app = Steps()
 
     async def program() -> None:
         server = aserve.Server(app, bind=ANY)
         await server.start()
-        app.asking = asyncio.create_task(ask(server.port))  # type: ignore[attr-defined]
+        async with AsyncRawClient(("127.0.0.1", server.port)) as idle:
+            await idle.ask(request())
+            held.append(idle.socket.dup())
+        app.holds = ("request",)
+        held.append(asyncio.create_task(ask(server.port)))
         await app.entered.wait()
 
+    held: list[Any] = []
     asyncio.run(program())
+    held[0].close()
+    gc.collect()  # what is not closed says so now
     assert "request cancelled" in app.journal
 
 
@@ -495,16 +511,21 @@ def test_in_a_task_group_of_anyios() -> None:
 
 
 def test_in_a_cancel_scope_of_anyios() -> None:
-    app = Steps()
+    app = Steps("request")
 
     async def program() -> None:
-        with anyio.move_on_after(0.1) as scope:
-            async with aserve.Server(app, bind=ANY):
+        with anyio.CancelScope() as scope:
+            async with aserve.Server(app, bind=ANY) as server:
+                asking = asyncio.create_task(ask(server.port))
+                await app.entered.wait()
+                scope.cancel()
+                asyncio.get_running_loop().call_later(0.1, app.release.set)
                 await anyio.sleep_forever()
         assert scope.cancelled_caught
+        assert (await asking).status == 200
 
     anyio.run(program)
-    assert app.journal == ["startup", "shutdown"]
+    assert app.journal == ["startup", "request", "request done", "shutdown"]
 
 
 # -- the program around it ------------------------------------------------------------------------
@@ -553,8 +574,6 @@ async def test_variables_of_the_program_do_not_reach_requests() -> None:
 
 
 async def test_the_process_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    import sys
-
     monkeypatch.setenv("ASERVE_WORKERS", "nonsense")
     monkeypatch.setenv("PORT", "1")
 
@@ -568,11 +587,14 @@ async def test_the_process_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> Non
             *(log.level, list(log.handlers), log.propagate, type(log), logging.root.level),
         ]
 
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(0.005)  # Python's own, which a server with a process to itself changes
     before = process()
     async with aserve.Server(wsgi, bind=ANY) as server:
         assert process() == before
         await ask(server.port)
     assert process() == before
+    sys.setswitchinterval(interval)
 
 
 async def test_the_log_is_set_up_if_that_is_asked_for(tmp_path: Path) -> None:

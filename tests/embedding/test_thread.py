@@ -103,7 +103,7 @@ def test_a_stop_at_once() -> None:
         asking.join(0.01)
     thread.stop(at_once=True)
     asking.join(10)
-    assert app.journal == ["startup", "request", "request cancelled", "shutdown"]
+    assert app.journal == ["startup", "request", "request cancelled", "cleaned up", "shutdown"]
 
 
 def test_a_thread_of_the_application_that_outlives_the_server(caplog: pytest.LogCaptureFixture) -> None:
