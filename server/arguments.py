@@ -23,10 +23,15 @@ _OF_THE_COMMAND: Final = "it is for the command and for aserve.run()"
 
 _NOT_EMBEDDED_SECTIONS: Final = {
     "Recycling": _OF_PROCESSES,
+    "TLS": _OF_THE_COMMAND,
+    "Logging": "set up the program's logging for it, the logger is called aserve",
     "Process": _OF_THE_PROGRAM,
     "Development": _OF_THE_COMMAND,
     "Start": _OF_THE_COMMAND,
 }
+_EMBEDDED: Final = ("log_level", "error_logfile", "access_logfile", "access_log_format")
+"""What there is of sections that are not for a server inside a program otherwise."""
+
 _NOT_EMBEDDED: Final = {
     "chdir": _OF_THE_PROGRAM,
     "pythonpath": _OF_THE_PROGRAM,
@@ -39,6 +44,8 @@ _NOT_EMBEDDED: Final = {
 
 def why_not_embedded(option: Option) -> str:
     """Return why a server inside a program does not have this option, or "" if it has."""
+    if option.name in _EMBEDDED:
+        return ""
     return _NOT_EMBEDDED.get(option.name, "") or _NOT_EMBEDDED_SECTIONS.get(option.section, "")
 
 

@@ -21,7 +21,7 @@ docs/settings.md says what each of them means. None is the same as leaving it ou
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import {}
 from typing import Literal, TypedDict
 '''
 
@@ -33,13 +33,12 @@ def source() -> str:
     options = sorted((option for option in OPTIONS if option.flags), key=lambda option: option.name)
     embedded = [option for option in options if not why_not_embedded(option)]
     others = [option for option in options if why_not_embedded(option)]
-    return "\n".join(
-        (
-            _HEAD,
-            *_class("ServerOptions", "TypedDict, total=False", "What `aserve.Server` takes.", embedded),
-            *_class("Options", "ServerOptions, total=False", "What `aserve.run` takes.", others),
-        )
-    )
+    body = [
+        *_class("ServerOptions", "TypedDict, total=False", "What `aserve.Server` takes.", embedded),
+        *_class("Options", "ServerOptions, total=False", "What `aserve.run` takes.", others),
+    ]
+    used = [name for name in ("Mapping", "Sequence") if any(f" {name}[" in line for line in body)]
+    return "\n".join((_HEAD.format(", ".join(used)), *body))
 
 
 def _class(name: str, base: str, about: str, options: Iterable[Option]) -> Iterator[str]:
@@ -53,14 +52,19 @@ def _type(option: Option) -> str:
     """Return the type of what can be given for `option` in a program."""
     declared = typing.get_type_hints(Settings)[option.name]
     if isinstance(declared, types.UnionType):
-        declared = next(each for each in declared.__args__ if each is not type(None))
-    if typing.get_origin(declared) is typing.Literal:
+        declared, *others = (each for each in declared.__args__ if each is not types.NoneType)
+        if others:
+            return "str"
+    origin = typing.get_origin(declared)
+    if origin is typing.Literal:
         return f"Literal[{', '.join(repr(each) for each in typing.get_args(declared))}]".replace("'", '"')
-    if typing.get_origin(declared) is tuple:
+    if origin is tuple:
         return "str | Sequence[str]"
+    if origin is dict:
+        return "Mapping[str, object]"
     if declared is int and not _is_plain(option):
         return "int | str"
-    return str(declared.__name__)
+    return declared.__name__ if declared in (bool, int, float) else "str"
 
 
 def _is_plain(option: Option) -> bool:

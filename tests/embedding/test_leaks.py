@@ -11,6 +11,8 @@ import sys
 import threading
 from pathlib import Path
 
+import pytest
+
 import aserve
 from tests.embedding.apps import Steps, ask, wsgi
 from tests.support.footprint import needs_proc
@@ -38,6 +40,7 @@ async def test_a_hundred_times_on_this_loop() -> None:
 
 
 @needs_proc
+@pytest.mark.slow
 def test_a_hundred_times_with_every_warning_an_error() -> None:
     done = subprocess.run(
         [sys.executable, "-W", "error", "-m", "tests.embedding.leaks", str(ROUNDS)],

@@ -44,7 +44,10 @@ def run(folder: Path, source: str, *args: str, passed: int) -> str:
     return done.stdout
 
 
-@pytest.mark.parametrize("args", [(), ("-p", "aserve.pytestplugin"), ("-p", "xdist", "-n", "1")])
+@pytest.mark.parametrize(
+    "args",
+    [(), ("-p", "aserve.pytestplugin"), pytest.param(("-p", "xdist", "-n", "1"), marks=pytest.mark.slow)],
+)
 def test_a_server_for_a_test_and_one_for_the_session(args: tuple[str, ...], tmp_path: Path) -> None:
     source = """
 import pytest, socket
