@@ -122,7 +122,8 @@ class Server:
         New connections are refused from now on. Running requests have `graceful_timeout` seconds to
         finish, with `at_once` none; then they are cancelled and their connections closed. After that the
         application's shutdown has what is left of that time, at least 5 seconds. Cancelled meanwhile,
-        the rest is done at once. Does nothing if the server is not running.
+        the rest is done at once. Does nothing if the server is not running. In a request call `request_stop`:
+        this would wait for the request itself.
         """
         guest = self._guest
         if guest is None:

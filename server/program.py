@@ -26,7 +26,7 @@ from aserve.keywords import Options
 from aserve.options import Settings
 from aserve.signals import SUPERVISED
 
-_PASSED_ON: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGQUIT, signal.SIGHUP, signal.SIGUSR1)
+_PASSED_ON: Final = tuple(number for number in SUPERVISED if number is not signal.SIGCHLD)
 
 _log = logging.getLogger("aserve")
 

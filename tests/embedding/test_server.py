@@ -94,6 +94,14 @@ async def test_a_server_can_be_started_again() -> None:
     assert app.journal == ["startup", "request", "shutdown"] * 2
 
 
+def test_a_loop_that_runs_now_and_then() -> None:  # as in a notebook
+    server = aserve.Server(asgi, bind=ANY)
+    with asyncio.Runner() as runner:
+        runner.run(server.start())
+        assert runner.run(ask(server.port)).status == 200
+        runner.run(server.stop())
+
+
 async def test_two_servers_on_one_loop() -> None:
     async with aserve.Server(Steps(), bind=ANY) as one, aserve.Server(wsgi, bind=ANY) as two:
         assert one.port != two.port
