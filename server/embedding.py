@@ -80,7 +80,7 @@ class Server:
         self._addresses: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
-        where = ", ".join(self._addresses) or "not started"
+        where = ", ".join(self.addresses) or "not running"
         return f"<aserve.Server {self.settings.app}: {where}>"
 
     # -- start and stop -----------------------------------------------------------------------
@@ -94,7 +94,7 @@ class Server:
         nothing is left behind.
         """
         loop = _running_loop()
-        if self._guest is not None:
+        if self.running:
             raise RuntimeError("the server has been started already: stop it before")
         settings = self.settings
         if settings.loop not in ("auto", loop_name(loop)):
@@ -204,17 +204,17 @@ class Server:
     @property
     def running(self) -> bool:
         """Has it been started, and not ended yet?"""
-        return self._guest is not None
+        return self._guest is not None and not self._guest.ended
 
     @property
     def addresses(self) -> tuple[str, ...]:
         """Where it listens: "http://127.0.0.1:8000", "http://[::1]:8000", "unix:/run/app.sock"."""
-        return self._addresses
+        return self._addresses if self.running else ()
 
     @property
     def sockets(self) -> tuple[socket, ...]:
         """The sockets that it listens on, in the same order. They are the server's, leave them to it."""
-        return self._listening
+        return self._listening if self.running else ()
 
     @property
     def url(self) -> str:
@@ -235,7 +235,7 @@ class Server:
     # -- inside -------------------------------------------------------------------------------
 
     def _first_tcp(self) -> str:
-        if not self._addresses:
+        if not self.running:
             raise RuntimeError("the server is not running: start it first")
         for each in self._addresses:
             if not each.startswith("unix:"):

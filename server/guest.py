@@ -79,6 +79,11 @@ class Guest(Overseer):
             await self.wait()
             raise StoppedEarlyError("stopped before it was ready")
 
+    @property
+    def ended(self) -> bool:
+        """Is nothing left of it? That may as well be the doing of a loop that was closed."""
+        return self._task is not None and self._task.done()
+
     def end(self, *, at_once: bool) -> None:
         """Have the service end: when its requests have, or at once."""
         if self._task is None or self._task.done():

@@ -414,9 +414,9 @@ async def test_a_shutdown_that_hangs_is_cancelled(
 
 def test_a_program_that_forgets_it_ends_in_order() -> None:
     app = Steps()
+    server = aserve.Server(app, bind=ANY)
 
     async def program() -> None:
-        server = aserve.Server(app, bind=ANY)
         await server.start()
         async with AsyncRawClient(("127.0.0.1", server.port)) as idle:
             await idle.ask(request())
@@ -430,6 +430,14 @@ def test_a_program_that_forgets_it_ends_in_order() -> None:
     held[0].close()
     gc.collect()  # what is not closed says so now
     assert "request cancelled" in app.journal
+    assert not server.running
+
+    async def another_program() -> None:
+        async with server:
+            app.holds = ()
+            assert (await ask(server.port)).status == 200
+
+    asyncio.run(another_program())
 
 
 # -- frameworks -----------------------------------------------------------------------------------
