@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, Self, Unpack
 import anyio
 
 from aserve import activation, arguments, logs, sockets
-from aserve.errors import UsageError
+from aserve.errors import BootError, UsageError
 from aserve.guest import Guest, StoppedEarlyError, loop_name
 from aserve.keywords import ServerOptions
 from aserve.options import Settings
@@ -69,6 +69,8 @@ class Server:
         given = arguments.given("Server()", options)
         if sockets is not None and "bind" in given:
             raise UsageError("bind: the sockets say where to listen: leave one of the two out")
+        if sockets is not None and not sockets:
+            raise UsageError("sockets: there are none: pass at least one, or leave this out")
         values = arguments.embedded(given)
         named = {"app": app} if isinstance(app, str) else {"application": app, "app": arguments.name_of(app)}
         self.settings: Final = _resolved(Settings(**values, **named))
@@ -254,10 +256,12 @@ class Server:
                 copies.append(passed.dup())
                 copies[-1].listen(settings.backlog)
                 copies[-1].setblocking(False)
-        except BaseException:
+        except OSError as error:
             for copy in copies:
                 copy.close()
-            raise
+            raise BootError(
+                f"cannot listen on a socket that was passed: {error.strerror}: it has to be open, and bound"
+            ) from error
         return copies
 
     async def _wait(self, guest: Guest) -> None:

@@ -171,6 +171,11 @@ class _Named:
 
     def __call__(self, settings: Settings) -> Settings:
         if settings.reload and not self._started:
+            if settings.app.partition(":")[0] == "__main__":
+                raise UsageError(
+                    f"reload: {settings.app!r} names the running program: write the name of its module, "
+                    'such as "main:app"'
+                )
             raise _AfreshError
         if self._started:
             stale = sorted(path for path, when in self._files.items() if _changed(path) != when)

@@ -5,15 +5,13 @@ from __future__ import annotations
 import doctest
 import importlib
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 import aserve
 from tests.embedding.conftest import Script
-from tests.support.process import clean_environment
+from tests.embedding.programs import python
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "embedding.md"
 BLOCKS = re.findall(r"```python\n(.*?)```", DOCUMENT.read_text(), re.DOTALL)
@@ -40,15 +38,7 @@ def test_the_programs_of_run(script: Script) -> None:
 )
 def test_programs(first: str, printed: str, tmp_path: Path) -> None:
     [source] = [block for block in BLOCKS if block.startswith(first)]
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", source],
-        cwd=tmp_path,
-        env=clean_environment(),
-        capture_output=True,
-        text=True,
-        timeout=30,
-        check=False,
-    )
+    done = python(tmp_path, "-W", "error", "-c", source)
     assert (done.returncode, done.stderr) == (0, "")
     assert printed in done.stdout
 
@@ -59,15 +49,7 @@ def test_a_test(tmp_path: Path) -> None:
     (tmp_path / "main.py").write_text(
         'def app(environ, start_response):\n    start_response("200 OK", [])\n    return [b"Hello"]\n'
     )
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:asyncio"],
-        cwd=tmp_path,
-        env=clean_environment(),
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    done = python(tmp_path, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:asyncio")
     assert "1 passed" in done.stdout, done.stdout
 
 

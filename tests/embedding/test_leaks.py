@@ -6,8 +6,6 @@ import asyncio
 import gc
 import json
 import os
-import subprocess
-import sys
 import threading
 from pathlib import Path
 
@@ -15,8 +13,8 @@ import pytest
 
 import aserve
 from tests.embedding.apps import Steps, ask, wsgi
+from tests.embedding.programs import python
 from tests.support.footprint import needs_proc
-from tests.support.process import clean_environment
 
 ROUNDS = 100
 ROOT = Path(__file__).parents[2]
@@ -42,14 +40,11 @@ async def test_a_hundred_times_on_this_loop() -> None:
 @needs_proc
 @pytest.mark.slow
 def test_a_hundred_times_with_every_warning_an_error() -> None:
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "-m", "tests.embedding.leaks", str(ROUNDS)],
-        cwd=ROOT,
-        env=clean_environment() | {"PYTHONASYNCIODEBUG": "1"},
-        capture_output=True,
-        text=True,
+    done = python(
+        ROOT,
+        *("-W", "error", "-m", "tests.embedding.leaks", str(ROUNDS)),
         timeout=120,
-        check=False,
+        env={"PYTHONASYNCIODEBUG": "1"},
     )
     assert done.returncode == 0, done.stderr
     complaints = [line for line in done.stderr.splitlines() if not line.startswith("Executing <")]

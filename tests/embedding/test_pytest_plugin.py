@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from tests.support.process import clean_environment
+from tests.embedding.programs import python
 
 APP = """\
 import urllib.request
@@ -30,15 +28,7 @@ def run(folder: Path, source: str, *args: str, passed: int) -> str:
     (folder / "test_it.py").write_text(APP + source)
     if "no:asyncio" not in args:  # it warns of a default of its own
         args = ("-o", "asyncio_default_fixture_loop_scope=function", *args)
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-W", "error", "-p", "no:cacheprovider", *args],
-        cwd=folder,
-        env=clean_environment(),
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    done = python(folder, "-m", "pytest", "-W", "error", "-p", "no:cacheprovider", *args)
     assert re.search(rf"= {passed} passed in", done.stdout), done.stdout + done.stderr
     assert done.returncode == 0
     return done.stdout

@@ -195,6 +195,7 @@ print([signal.getsignal(number) is handler for number in numbers], flush=True)
         ('"main:app", bind="1.2.3.4:80"', 3, "aserve: error: cannot listen on 1.2.3.4:80: "),
         ('"main:nothing", bind="127.0.0.1:0"', 4, "module 'main' has no attribute 'nothing'"),
         ("app, reload=True", 2, "aserve: error: reload: an object cannot be reloaded: name the application"),
+        ('"__main__:app", reload=True', 2, "reload: '__main__:app' names the running program"),
         ('app, worker_class="gevent"', 2, "aserve: error: worker_class: gevent has to be there before"),
         ('app, worker_class="wsgi", bind="127.0.0.1:0"', 4, "this is an ASGI application"),
         ('"", bind="127.0.0.1:0"', 2, "aserve: error: APP: '' is not a text"),

@@ -186,6 +186,13 @@ async def test_an_address_in_use_is_raised() -> None:
         await second.stop()
 
 
+async def test_a_socket_that_is_closed_is_raised() -> None:
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+    with pytest.raises(aserve.BootError, match="on a socket that was passed: Bad file descriptor"):
+        await aserve.Server(asgi, sockets=[sock]).start()
+
+
 class BrokenError(Exception):
     pass
 

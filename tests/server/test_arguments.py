@@ -65,7 +65,8 @@ def test_values_are_parsed_as_everywhere() -> None:
         ({"keep_alive": "soon"}, "keep_alive: 'soon' is not a time in seconds"),
         ({"bind": "8000"}, "bind: '8000' is a port only"),
         ({"bind": "fd://web"}, "bind: no socket of the name 'web' was passed"),
-        ({"bind": ":0", "sockets": []}, "bind: the sockets say where to listen"),
+        ({"sockets": []}, "sockets: there are none"),
+        ({"bind": ":0", "sockets": [0]}, "bind: the sockets say where to listen"),
     ],
 )
 def test_what_makes_no_sense_inside_a_program(options: dict[str, typing.Any], message: str) -> None:
