@@ -110,10 +110,11 @@ def _remarks() -> Iterator[str]:
 def _handlers_put_back() -> Iterator[None]:
     """Leave the program with its own signal handlers."""
     before = {number: signal.getsignal(number) for number in SUPERVISED}
+    descriptor = signal.set_wakeup_fd(-1)
     try:
         yield
     finally:
-        signal.set_wakeup_fd(-1)
+        signal.set_wakeup_fd(descriptor)
         for number, handler in before.items():
             if handler is not None:  # one of another language's cannot be put back
                 signal.signal(number, handler)

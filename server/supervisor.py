@@ -108,7 +108,6 @@ class Supervisor:
         self._phase = next_phase(self._phase, Phase.STOPPED)
         self._hooks.tell("on_exit", self._staffing.current.settings)
         self._signals.ignore()
-        self._signals.close()
         _log.info("stopped")
         return self._status
 
