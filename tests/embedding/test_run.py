@@ -209,12 +209,17 @@ def test_mistakes_are_said_in_a_line_and_end_with_the_commands_status(
     assert "Traceback" not in said
 
 
-def test_a_start_up_that_fails(script: Script) -> None:
-    source = APP.replace("raise NotImplementedError", 'raise RuntimeError("deliberate")')
+@pytest.mark.parametrize(
+    ("failure", "line"),
+    [
+        ('raise RuntimeError("deliberate")', "the application raised RuntimeError: deliberate"),
+        ('sys.exit("deliberate")', "start-up failed: SystemExit: deliberate"),
+    ],
+)
+def test_a_start_up_that_fails(failure: str, line: str, script: Script) -> None:
+    source = APP.replace("raise NotImplementedError", failure)
     source += 'if __name__ == "__main__":\n    aserve.run("main:app", bind="127.0.0.1:0", lifespan="on")\n'
-    assert "not started: the application raised RuntimeError: deliberate" in end(
-        script(source, ready=False), 3
-    )
+    assert f"not started: {line}" in end(script(source, ready=False), 3)
 
 
 @pytest.mark.parametrize("more", ["", ", reload=True, reload_engine='poll'"])
