@@ -60,6 +60,8 @@ bench:
 
 docs: install
 	$(BIN)/python -m aserve.reference docs
+	$(BIN)/python -m aserve.keywordtypes > build/keywords.py
+	mv build/keywords.py server/keywords.py
 
 install: $(INSTALLED)
 

@@ -109,7 +109,8 @@ class GreenletRunner(BatchingRunner):
         """Nothing more to do."""
 
     def close(self) -> None:
-        """Nothing yet: what the application has left running goes on, until `unload`."""
+        """What the application has left running goes on, until `unload`."""
+        super().close()
 
     def call(self, call: Callable[[], None]) -> None:
         """On the loop: have `call()` made where the greenlets are, but in none that may wait."""

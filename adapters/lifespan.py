@@ -7,9 +7,14 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
+import anyio
+
 from aserve.adapters.failures import one_line
 
 logger: Final = logging.getLogger("aserve")
+
+ABANDON_TIME: Final = 1.0
+"""Seconds that an application has for its end when it is cancelled in its start-up or shutdown."""
 
 
 class LifespanError(Exception):
@@ -42,6 +47,7 @@ class Lifespan:
         self._over = False
         self.supported = False
         self._phase = ""
+        self._exit: BaseException | None = None
 
     async def startup(self) -> None:
         """Run the application's start-up; raises `LifespanError` when it fails."""
@@ -80,7 +86,10 @@ class Lifespan:
             "asgi": {"version": "3.0", "spec_version": "2.0"},
             "state": self.state,
         }
-        await self._app(scope, self._receive, self._send)
+        try:
+            await self._app(scope, self._receive, self._send)
+        except (SystemExit, KeyboardInterrupt) as error:  # out of a task they would end the loop
+            self._exit = error
 
     async def _receive(self) -> dict[str, Any]:
         self._listening = True
@@ -103,7 +112,7 @@ class Lifespan:
         self._phase = phase
         answer = self._answer = asyncio.get_running_loop().create_future()
         self._events.put_nowait({"type": f"lifespan.{phase}"})
-        await asyncio.wait({self._task, answer}, return_when=asyncio.FIRST_COMPLETED)
+        await self._wait(self._task, answer)
         return answer.result() if answer.done() else None
 
     async def _settle(self) -> BaseException | None:
@@ -111,8 +120,23 @@ class Lifespan:
         assert self._task is not None
         self._over = True
         self._cancel_listener()
-        await asyncio.wait({self._task})
-        return None if self._task.cancelled() else self._task.exception()
+        await self._wait(self._task)
+        return self._raised()
+
+    async def _wait(self, task: asyncio.Task[None], *others: asyncio.Future[Any]) -> None:
+        """Until one of them is done. Cancelled meanwhile, have the application cancelled, and clean up."""
+        try:
+            await asyncio.wait({task, *others}, return_when=asyncio.FIRST_COMPLETED)
+        except asyncio.CancelledError:
+            task.cancel()
+            with anyio.move_on_after(ABANDON_TIME, shield=True):
+                await asyncio.wait({task})
+            raise
+
+    def _raised(self) -> BaseException | None:
+        """What the application has ended with, if that was an exception."""
+        assert self._task is not None
+        return self._exit or (None if self._task.cancelled() else self._task.exception())
 
     def _cancel_listener(self) -> None:
         """An application that waits for another event would wait for ever."""
@@ -120,8 +144,9 @@ class Lifespan:
             self._task.cancel()
 
     def _unsupported(self) -> None:
-        assert self._task is not None
-        cause = None if self._task.cancelled() else self._task.exception()
+        cause = self._raised()
+        if self._exit is not None:
+            raise LifespanError(f"start-up failed: {one_line(self._exit)}", cause)
         if self._mode == "on":
             what = "ended" if cause is None else f"raised {one_line(cause)}"
             raise LifespanError(
@@ -135,7 +160,6 @@ class Lifespan:
             logger.info("served without lifespan events: the application raised %s", one_line(cause))
 
     def _log_failure(self, what: str) -> None:
-        assert self._task is not None
-        cause = None if self._task.cancelled() else self._task.exception()
+        cause = self._raised()
         if cause is not None:
             logger.error(what, exc_info=cause)

@@ -57,6 +57,14 @@ def load_application(spec: str, factory: bool = False) -> Any:
     return app
 
 
+def given_application(app: Any, factory: bool = False) -> Any:
+    """Return the application that a program has at hand: `app`, or with `factory` what it returns.
+
+    Raises `ApplicationLoadError`.
+    """
+    return _call(app, getattr(app, "__qualname__", type(app).__qualname__)) if factory else app
+
+
 def _import(name: str) -> Any:
     try:
         return importlib.import_module(name)

@@ -80,10 +80,16 @@ class ThreadPool(BatchingRunner):
 
     def start(self) -> None:
         """Start the threads."""
-        if sys.getswitchinterval() == _USUAL_INTERVAL:  # else the application has set its own
+        # Another one has been set by the application.
+        if self.options.own_process and sys.getswitchinterval() == _USUAL_INTERVAL:
             sys.setswitchinterval(SWITCH_INTERVAL)
         for thread in self._threads:
             thread.start()
+
+    @property
+    def alive(self) -> bool:
+        """Has a thread not ended yet?"""
+        return any(thread.is_alive() for thread in self._threads)
 
     def describe(self) -> str:
         """How many threads there are."""
@@ -102,7 +108,10 @@ class ThreadPool(BatchingRunner):
         self._results.append((callback, args))
         if not self._woken and not (self._waiting and self._work):
             self._woken = True
-            self._loop.call_soon_threadsafe(self._deliver)
+            try:
+                self._loop.call_soon_threadsafe(self._deliver)
+            except RuntimeError:
+                pass  # the loop is closed: a program that goes on has not waited for this thread
 
     def return_to(self, place: int, call: Callable[[], None]) -> None:
         """On the loop: have that thread call `call()`, before it takes another request."""
@@ -116,6 +125,7 @@ class ThreadPool(BatchingRunner):
 
     def close(self) -> None:
         """Have the threads end; returns at once, a thread that is at work ends behind it."""
+        super().close()
         self._closing = True
         self._release(len(self._threads))
 

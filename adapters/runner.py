@@ -48,7 +48,7 @@ class RunnerOptions:
     threads: size of the pool. connections: requests at work at the same time in greenlets.
     queue_limit: requests that may wait for a place, 0 for no limit. queue_timeout, queue_target: for
     how long, in seconds, see `Shedding`. response_buffer: bytes of a response that may wait for its
-    client before the application has to.
+    client before the application has to. own_process: what holds for the whole process may be changed.
     """
 
     threads: int = 8
@@ -57,6 +57,7 @@ class RunnerOptions:
     queue_timeout: float = 30.0
     queue_target: float | None = None
     response_buffer: int = DEFAULT_BUFFER
+    own_process: bool = True
 
 
 class Gate(Protocol):
@@ -100,6 +101,11 @@ class Runner(ABC):
         for this, since the process does the same on its way out.
         """
 
+    @property
+    def alive(self) -> bool:
+        """After `close`: is an application still at work there?"""
+        return False
+
     @abstractmethod
     def describe(self) -> str:
         """The place as the log names it."""
@@ -128,6 +134,7 @@ class WaitingRunner(Runner):
         self.shedding = Shedding(options.queue_timeout, options.queue_target)
         self.queue = RequestQueue(options.queue_limit, self.shedding)
         self._watching = not self.shedding.needed  # there is nothing to be watched then
+        self._watch_timer: asyncio.TimerHandle | None = None
 
     def submit(self, exchange: WaitingExchange) -> None:
         """On the loop: have `exchange` handled when there is a place, or turn it away now."""
@@ -141,7 +148,7 @@ class WaitingRunner(Runner):
         if not self._watching:
             self._watching = True
             self.shedding.begin(exchange.queued)
-            self.loop.call_later(self.shedding.step, self._watch)
+            self._watch_timer = self.loop.call_later(self.shedding.step, self._watch)
 
     def _watch(self) -> None:
         """Turn those away that have waited for too long."""
@@ -151,7 +158,12 @@ class WaitingRunner(Runner):
             exchange.decline()
         self._watching = bool(self.queue) or self.shedding.overloaded
         if self._watching:
-            self.loop.call_later(self.shedding.step, self._watch)
+            self._watch_timer = self.loop.call_later(self.shedding.step, self._watch)
+
+    def close(self) -> None:
+        """See `Runner`. The loop, which may go on without this place, forgets it."""
+        if self._watch_timer is not None:
+            self._watch_timer.cancel()
 
     @abstractmethod
     def _wake(self) -> None:

@@ -6,9 +6,10 @@ once, and so should a mistake.
 
 from __future__ import annotations
 
+import dataclasses
 import gc
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import click
@@ -46,6 +47,10 @@ _INTERRUPTED: Final = 130
 """The exit status of a program that ended on INT, by the shells' convention."""
 
 
+serving = False
+"""Is there a server in this process, or was it forked from one?"""
+
+
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command with `arguments` (by default the process's), and exit: see errors.EXIT_*."""
     try:
@@ -53,11 +58,11 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     except click.ClickException as error:
         from aserve.rewording import reworded
 
-        status = _fail(reworded(error, (*_VERSION_FLAGS, *_HELP_FLAGS)))
+        status = fail(reworded(error, (*_VERSION_FLAGS, *_HELP_FLAGS)))
     except click.Abort:
         status = _INTERRUPTED
     except Exception as error:
-        status = _fail(error)
+        status = fail(error)
     raise SystemExit(status)
 
 
@@ -114,6 +119,40 @@ def run(
         host.leave()
 
 
+def serve(
+    given: Mapping[str, object],
+    remarks: Iterable[str] = (),
+    finish: Callable[[Settings], Settings] = lambda settings: settings,
+) -> int:
+    """Serve with the options `given` by name, as the command does; return the exit status.
+
+    Arguments: `remarks` are lines for the log; `finish` has the last word on the settings, at the start and
+    at each reload. Raises what `run` does.
+    """
+    global serving
+    from aserve.processes import have_standard_streams
+
+    serving = True
+    closed = have_standard_streams()  # before anything else is opened
+    origin.remember()
+    handover = _handover()
+
+    try:
+        found = config.resolution(given, os.environ, {})
+        if found.settings.print_config:
+            _print_config(found)
+            if not found.settings.check_config:
+                return 0
+        found = dataclasses.replace(
+            found, settings=finish(found.settings), remarks=(*remarks, *found.remarks)
+        )
+        return _run(found, handover, lambda: finish(config.resolve(given, os.environ, _remark)), closed)
+    finally:
+        serving = False
+        if handover is not None:
+            handover.channel.close()
+
+
 def _check(settings: Settings) -> int:
     """Load the application as a worker does, and say whether it could be served."""
     interface = _interface(settings)
@@ -147,8 +186,8 @@ def _interface(settings: Settings) -> str:
                 loop.run_until_complete(runner.unload(atexit._run_exitfuncs))
 
 
-def _fail(error: Exception, status: int = 0) -> int:
-    """Say what is wrong, and return `status`, by default the error's own."""
+def fail(error: Exception, status: int = 0) -> int:
+    """Say what is wrong, and return `status`, by default the error's own; raise a mistake of ours."""
     status = status or exit_status(error)
     if status == 1:
         raise error  # our own mistake: its traceback is for us
@@ -237,22 +276,7 @@ def _serve(**values: Any) -> int:
         for name, value in values.items()
         if context.get_parameter_source(name) is ParameterSource.COMMANDLINE
     }
-    from aserve.processes import have_standard_streams
-
-    closed = have_standard_streams()  # before anything else is opened
-    origin.remember()
-    handover = _handover()
-
-    try:
-        found = config.resolution(given, os.environ, {})
-        if found.settings.print_config:
-            _print_config(found)
-            if not found.settings.check_config:
-                return 0
-        return _run(found, handover, lambda: config.resolve(given, os.environ, _remark), closed)
-    finally:
-        if handover is not None:
-            handover.channel.close()
+    return serve(given)
 
 
 def _run(
@@ -271,7 +295,7 @@ def _run(
         if isinstance(error, UserError):
             found.place(error)
         if found.settings.check_config and exit_status(error) != 1:
-            return _fail(error, EXIT_USAGE)
+            return fail(error, EXIT_USAGE)
         raise
 
 

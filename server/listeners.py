@@ -118,6 +118,13 @@ class Listeners:
         for sock in self._sockets:
             sock.close()
 
+    def abandon(self) -> None:
+        """Cease to accept at once, whoever waits. Can be called at any time."""
+        self._closing = True
+        self._take_no_more()
+        for sock in self._sockets:
+            sock.close()
+
     async def _empty(self, sockets: Sequence[socket]) -> None:
         self._limit = inf
         deadline = time.monotonic() + EMPTYING_TIME

@@ -9,7 +9,7 @@ with development in reloadoptions.py, with logs in logoptions.py, with TLS in tl
 from __future__ import annotations
 
 import dataclasses
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from aserve import validators, workerclasses
 from aserve.binds import Bind
@@ -330,6 +330,8 @@ class Settings(TLSSettings):
     )
     hooks: Hooks = dataclasses.field(default=NO_HOOKS, repr=False, compare=False)
     """What else a configuration file has; see hooks.py."""
+    application: Any = dataclasses.field(default=None, repr=False, compare=False)
+    """The application itself, if a program has it and not its name."""
 
     @property
     def secure(self) -> bool:

@@ -62,6 +62,21 @@ class Overseer:
         """Go on in the other log files that have the names now; with `only_moved`, if these are others."""
 
 
+def open_access_log(settings: Settings) -> AccessLog | None:
+    """Return the access log of the settings, if they have one. Raises BootError if it cannot be opened."""
+    # Each is imported, and paid for, only where it is wanted.
+    if (configured := logs.access_logger(settings)) is not None:
+        from aserve.accesslogger import AccessLogger
+
+        logger = AccessLogger(configured, settings.access_log_format)
+        return logger if logger.is_heard else None
+    if not settings.has_access_log:
+        return None
+    from aserve.accesslog import AccessLogs
+
+    return AccessLogs(settings)
+
+
 class Supervision(Overseer):
     """The supervisor, as one of its workers has it.
 
@@ -105,18 +120,7 @@ class Supervision(Overseer):
 
     def access_log(self, loop: asyncio.AbstractEventLoop) -> AccessLog | None:
         """Open it as the settings say."""
-        settings = self._settings
-        # Each is imported, and paid for, only where it is wanted.
-        if (configured := logs.access_logger(settings)) is not None:
-            from aserve.accesslogger import AccessLogger
-
-            logger = AccessLogger(configured, settings.access_log_format)
-            return logger if logger.is_heard else None
-        if not settings.has_access_log:
-            return None
-        from aserve.accesslog import AccessLogs
-
-        return AccessLogs(settings)
+        return open_access_log(self._settings)
 
     def reopen_logs(self, *, only_moved: bool) -> None:
         """The worker's own."""

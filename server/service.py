@@ -168,11 +168,16 @@ class Service:
         self._show_life()  # a start-up that blocks the loop may have lasted longer than the timeout
         self._overseer.tell(Ready(self._adapter.describe(), self._loop_name, group.parser))
         self._overseer.show_state("ready")
-        await self._told.wait()
-        await self._drain(group)
-        group.stop()
-        if access_log is not None:
-            access_log.close()
+        try:
+            await self._told.wait()
+            await self._drain(group)
+        except asyncio.CancelledError:  # by a program that ends in disorder
+            group.abort()
+            raise
+        finally:
+            group.stop()
+            if access_log is not None:
+                access_log.close()
 
     async def _drain(self, group: Group) -> None:
         """Accept no more, and wait for the requests that there are, for the graceful time at most."""

@@ -19,7 +19,7 @@ import anyio
 from aserve import identity, importpath, logs, loops, titles
 from aserve.adapters import RUNNERS, Adapter, make_adapter, make_runner
 from aserve.adapters.interfaces import detect
-from aserve.adapters.loading import ApplicationLoadError, load_application
+from aserve.adapters.loading import ApplicationLoadError, given_application, load_application
 from aserve.adapters.runner import Runner, RunnerOptions
 from aserve.errors import EXIT_BOOT, EXIT_LOAD, UserError, application_traceback
 from aserve.hooks import HookError
@@ -35,6 +35,7 @@ from aserve.stacks import StackFile
 from aserve.workerhooks import WorkerHooks
 
 if TYPE_CHECKING:
+    from aserve.adapters.requesthooks import RequestHooks
     from aserve.certificates import Certificates
     from aserve.metrics import WorkerMetrics
 
@@ -149,26 +150,10 @@ class Worker:
                 bytecode.distrust_recent()
             app = load(settings, runner)
         self._hooks.worker.wsgi = app
-        interface = detect(app, settings.worker_class)
-        if interface == "tornado":
-            return tornado_adapter(app, settings)
-        if interface == "wsgi" and runner is None:
-            runner = make_runner("wsgi", loop, runner_options(settings))
-        if interface == "wsgi" and settings.has_access_log:
-            from aserve.accesslog import view  # only where it is wanted
-
-            app = view(app, settings)
-        self._runner = runner
-        return make_adapter(
-            app,
-            interface,
-            loop=loop,
-            lifespan=settings.lifespan,
-            root_path=settings.root_path,
-            runner=runner,
-            multiprocess=settings.workers > 1,
-            hooks=self._hooks.around_requests(),
+        adapter, self._runner = adapt(
+            app, settings, loop, runner, runner_options(settings), self._hooks.around_requests()
         )
+        return adapter
 
     async def _serve(self, adapter: Adapter, loop_name: loops.LoopName) -> int:
         assignment = self._assignment
@@ -220,6 +205,41 @@ class Worker:
             service.end(Ending.STOP)
 
 
+def adapt(
+    app: Any,
+    settings: Settings,
+    loop: asyncio.AbstractEventLoop,
+    runner: Runner | None,
+    options: RunnerOptions,
+    hooks: RequestHooks | None = None,
+) -> tuple[Adapter, Runner | None]:
+    """Return what serves `app` on `loop`, and where a WSGI application runs.
+
+    That is `runner`, if there is one already, else a pool of threads made with `options`. Raises
+    ApplicationLoadError.
+    """
+    interface = detect(app, settings.worker_class)
+    if interface == "tornado":
+        return tornado_adapter(app, settings), None
+    if interface == "wsgi" and runner is None:
+        runner = make_runner("wsgi", loop, options)
+    if interface == "wsgi" and settings.has_access_log:
+        from aserve.accesslog import view  # only where it is wanted
+
+        app = view(app, settings)
+    adapter = make_adapter(
+        app,
+        interface,
+        loop=loop,
+        lifespan=settings.lifespan,
+        root_path=settings.root_path,
+        runner=runner,
+        multiprocess=settings.workers > 1,
+        hooks=hooks,
+    )
+    return adapter, runner
+
+
 def tornado_adapter(app: Any, settings: Settings) -> Adapter:
     """Return what serves a Tornado application; raises ApplicationLoadError if it cannot be served so."""
     from aserve.adapters.tornado_group import TornadoAdapter  # with Tornado, which the application has loaded
@@ -237,7 +257,10 @@ def load(settings: Settings, runner: Runner | None) -> Any:
 
     Raises ApplicationLoadError.
     """
-    call = partial(load_application, settings.app, settings.factory)
+    if settings.application is not None:
+        call = partial(given_application, settings.application, settings.factory)
+    else:
+        call = partial(load_application, settings.app, settings.factory)
     return call() if runner is None else runner.load(call)
 
 

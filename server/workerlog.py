@@ -92,7 +92,8 @@ def is_wanted(log: Any, cfg: Any) -> bool:
 class AccessLog:
     """gunicorn's access log, as a service needs one.
 
-    Arguments: `log` is gunicorn's logger (None: no line is wanted); `root_path` is the application's; `after` is called behind each exchange.
+    Arguments: `log` is gunicorn's logger (None: no line is wanted); `root_path` is the application's;
+    `after` is called behind each exchange.
     """
 
     def __init__(self, log: Any, *, root_path: str, after: Callable[[], None]) -> None:

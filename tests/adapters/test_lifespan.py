@@ -160,3 +160,55 @@ async def test_what_comes_behind_the_answer_is_waited_for() -> None:
     await asyncio.sleep(0.05)
     await lifespan.shutdown()
     assert log == ["closed"]
+
+
+@pytest.mark.parametrize("mode", ["auto", "on"])
+@pytest.mark.parametrize("error", [SystemExit(3), KeyboardInterrupt()])
+async def test_an_exit_in_the_start_up_fails_it(mode: str, error: BaseException) -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        raise error
+
+    with pytest.raises(LifespanError, match=f"start-up failed: {type(error).__name__}") as caught:
+        await Lifespan(app, mode).startup()
+    assert caught.value.cause is error
+
+
+async def test_an_exit_in_the_shutdown_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        raise SystemExit(3)
+
+    lifespan = Lifespan(app, "on")
+    await lifespan.startup()
+    await lifespan.shutdown()
+    assert "application shutdown failed" in caplog.text
+    assert "SystemExit: 3" in caplog.text
+
+
+@pytest.mark.parametrize("phase", ["startup", "shutdown"])
+async def test_cancelled_the_application_cleans_up(phase: str) -> None:
+    entered, log = asyncio.Event(), []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        for each in ("startup", "shutdown"):
+            await receive()
+            if each == phase:
+                entered.set()
+                try:
+                    await asyncio.Event().wait()
+                finally:
+                    await asyncio.sleep(0.01)
+                    log.append("clean")
+            await send({"type": f"lifespan.{each}.complete"})
+
+    lifespan = Lifespan(app, "on")
+    if phase == "shutdown":
+        await lifespan.startup()
+    waiting = asyncio.create_task(getattr(lifespan, phase)())
+    await entered.wait()
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    assert log == ["clean"]

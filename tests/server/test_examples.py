@@ -67,3 +67,36 @@ def test_one_does_not_serve_without_the_other(tmp_path: Path) -> None:
     assert out == ""
     assert "Flask   aserve: error: --bind: 'nonsense:port' has no port" in log
     assert log.endswith("FASTAPI_BIND=HOST:PORT and FLASK_BIND=HOST:PORT say where to listen.\n")
+
+
+def embedded(bind: str, tmp_path: Path) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, str(EXAMPLES / "embedded.py")],
+        cwd=tmp_path,
+        env=clean_environment() | {"BIND": bind},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_server_in_a_program(number: signal.Signals, tmp_path: Path) -> None:
+    process = embedded("127.0.0.1:0", tmp_path)
+    assert process.stderr is not None
+    found = (re.search(r"INFO aserve: listening on (\S+)", line) for line in process.stderr)
+    url = next(match[1] for match in found if match)
+    first, second = get(url), get(url)
+    assert isinstance(first, dict) and isinstance(second, dict)
+    assert 0 < first["ticks"] <= second["ticks"]
+    os.kill(process.pid, number)
+    _, log = process.communicate(timeout=20)
+    assert process.returncode == 0, log
+    assert re.search(r"INFO example: stopped after \d+ ticks\n$", log)
+
+
+def test_a_server_in_a_program_that_cannot_listen(tmp_path: Path) -> None:
+    process = embedded("192.0.2.1:80", tmp_path)
+    _, log = process.communicate(timeout=20)
+    assert process.returncode == 1
+    assert log.startswith("error: cannot listen on 192.0.2.1:80: ")
+    assert log.count("\n") == 1

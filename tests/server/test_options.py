@@ -17,7 +17,8 @@ def test_every_field_is_an_option() -> None:
     assert sorted(option.name for option in OPTIONS) == sorted(
         field.name
         for field in dataclasses.fields(Settings)
-        if field.name != "hooks"  # functions, which only a file can have: hooks.py
+        # Functions, which only a file can have (hooks.py), and what only a program can give
+        if field.name not in ("hooks", "application")
     )
 
 
