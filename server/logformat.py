@@ -102,7 +102,7 @@ _ATOMS: Final = {
     "H": _Atom("'HTTP/' + exchange.http_version"),
     "s": _Atom(f"exchange.status or {GONE}"),
     "B": _Atom("exchange.body_sent"),
-    "b": _Atom("exchange.body_sent or '-'"),
+    "b": _Atom("exchange.body_sent"),
     "T": _Atom("int(elapsed)", ("elapsed",)),
     "M": _Atom("int(elapsed * 1_000)", ("elapsed",)),
     "D": _Atom("int(elapsed * 1_000_000)", ("elapsed",)),

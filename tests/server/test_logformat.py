@@ -114,7 +114,7 @@ def test_the_process() -> None:
 
 def test_no_body_and_no_query() -> None:
     exchange = Finished(target=b"/", body_sent=0)
-    assert line("%(b)s %(B)s [%(q)s]", exchange) == "- 0 []"
+    assert line("%(b)s %(B)s [%(q)s]", exchange) == "0 0 []"
 
 
 def test_a_client_on_a_unix_socket_has_no_address() -> None:
