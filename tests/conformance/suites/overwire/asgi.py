@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import h11
-from aserve.adapters.lifespan import LifespanError
 from starlette import testclient
+
+from aserve.adapters.lifespan import LifespanError
 
 from .client import Connection
 from .passage import Passage
@@ -40,7 +41,8 @@ def patch(running: Running) -> None:
             session = WebSocketSession(connection, passage, request.url.raw_path, headers)
             raise testclient._Upgrade(session)  # type: ignore[arg-type]
         connection = server.connect(passage)
-        connection.send(request.method, request.url.raw_path, list(request.headers.raw), request.read())
+        headers = [*request.headers.raw, (b"TE", b"trailers")]
+        connection.send(request.method, request.url.raw_path, headers, request.read())
         return _response(transport, request, server, connection, passage)
 
     def enter(client: Any) -> Any:
@@ -74,6 +76,8 @@ def _amend(transport: Any, request: Any) -> Any:
         scope["client"] = transport.client
         scope["server"] = server
         scope["scheme"] = url.scheme  # there is no TLS between the two
+        if scope["type"] == "http":
+            scope["headers"] = [pair for pair in scope["headers"] if pair != (b"te", b"trailers")]
         scope["extensions"] = {**scope.get("extensions", {}), "http.response.debug": {}}
 
     return amend
@@ -82,14 +86,11 @@ def _amend(transport: Any, request: Any) -> Any:
 class _Body(httpx.SyncByteStream):  # type: ignore[misc]
     """The response's body, as it comes, and then what the application has raised."""
 
-    def __init__(
-        self, transport: Any, server: WireServer, connection: Connection, passage: Passage, response: Any
-    ) -> None:
+    def __init__(self, transport: Any, server: WireServer, connection: Connection, passage: Passage) -> None:
         self._transport = transport
         self._server = server
         self._connection = connection
         self._passage = passage
-        self._extensions: dict[str, Any] = response
         self._open = True
         transport._open_requests.add(self.close)
 
@@ -110,7 +111,6 @@ class _Body(httpx.SyncByteStream):  # type: ignore[misc]
     def _end(self, broken: Exception | None) -> None:
         self._open = False
         self._transport._open_requests.discard(self.close)
-        self._extensions["http.response.trailers"] = self._connection.trailers
         error = self._passage.wait()
         if broken is None and self._connection.socket.fileno() >= 0:
             self._server.give_back(self._connection)
@@ -131,8 +131,8 @@ def _response(
         connection.close()
         raise passage.wait() or httpx.RemoteProtocolError(str(error)) from None
     extensions: dict[str, Any] = {"http_version": b"HTTP/" + head.http_version, "reason_phrase": head.reason}
-    body = _Body(transport, server, connection, passage, extensions)
-    if not passage.started:
+    body = _Body(transport, server, connection, passage)
+    if passage.entered and not passage.started:
         with contextlib.closing(body):
             content = b"".join(body)  # raises what the application has raised
         assert not transport.raise_server_exceptions, "TestClient did not receive any response."
@@ -144,6 +144,8 @@ def _response(
         extensions=extensions,
         request=request,
     )
+    if passage.trailers:
+        response.extensions["http.response.trailers"] = connection.trailers  # filled at the body's end
     _debug(response, passage)
     return response
 

@@ -55,7 +55,7 @@ class Connection:
             if isinstance(event, h11.Data):
                 yield bytes(event.data)
             elif isinstance(event, h11.EndOfMessage):
-                self.trailers = list(event.headers)
+                self.trailers += event.headers
                 return
 
     def _event(self) -> object:

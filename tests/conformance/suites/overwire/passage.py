@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-TIMEOUT: Final = 10.0
+TIMEOUT: Final = 5.0
 """Seconds after which the other side is thought to hang."""
 
 Message = dict[str, Any]
@@ -24,25 +24,40 @@ Address = tuple[str, int]
 class Passage:
     """One request.
 
-    amend: changes the scope or the environ. error: what the application has raised. started: it has
-    begun a response. close: its `websocket.close`, if it sent one. debug: its `http.response.debug`.
+    amend: changes the scope or the environ. entered: the application has been called. error: what it has
+    raised. started: it has begun a response. trailers: with trailer fields to follow. close: its
+    `websocket.close`, if it sent one. debug: its `http.response.debug`. returned: a WSGI application's
+    call is over, what it has returned need not be.
     """
 
     amend: Callable[[dict[str, Any]], None]
+    entered: bool = False
     error: BaseException | None = None
     started: bool = False
+    trailers: bool = False
     close: Message | None = None
     debug: dict[str, Any] | None = None
+    returned: threading.Event = field(default_factory=threading.Event)
     _ended: threading.Event = field(default_factory=threading.Event)
 
     def end(self) -> None:
         """The application has ended. Called in the server's threads."""
+        self.returned.set()
         self._ended.set()
 
     def wait(self) -> BaseException | None:
-        """Return what the application has raised, once it has ended, as a client in its process would."""
-        assert self._ended.wait(TIMEOUT), "the application has not ended"
+        """Return what the application has raised, once it has ended, as a client in its process would.
+
+        Called when there has been an answer: whoever has not been called by then will not be.
+        """
+        if self.entered:
+            assert self._ended.wait(TIMEOUT), "the application has not ended"
         return self.error
+
+    def wait_returned(self) -> None:
+        """As `wait`, for the call alone."""
+        if self.entered:
+            assert self.returned.wait(TIMEOUT), "the application has not returned"
 
 
 class Passages:
@@ -67,6 +82,7 @@ class Passages:
                     raise
                 return
             passage = self._passages[scope["client"]]
+            passage.entered = True
             passage.amend(scope)
 
             async def noting(message: Message) -> None:
@@ -76,6 +92,7 @@ class Passages:
                         return
                     case "http.response.start" | "websocket.accept" | "websocket.http.response.start":
                         passage.started = True
+                        passage.trailers = message.get("trailers", False)
                     case "websocket.close":
                         passage.close = message
                 await send(message)
@@ -95,6 +112,7 @@ class Passages:
 
         def application(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
             passage = self._passages[environ["REMOTE_ADDR"], int(environ["REMOTE_PORT"])]
+            passage.entered = True
             passage.amend(environ)
             try:
                 result = app(environ, start_response)
@@ -105,6 +123,7 @@ class Passages:
             if isinstance(result, (list, tuple)):
                 passage.end()
                 return result
+            passage.returned.set()
             return _Noting(result, passage)
 
         return application

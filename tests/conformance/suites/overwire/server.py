@@ -26,10 +26,14 @@ class ServerThread:
     """The thread and its loop. parser: the option `http`. loop_name: the option `loop`."""
 
     def __init__(self, parser: str, loop_name: LoopName) -> None:
-        # The applications are made for tests of their own: what the server adds to a response by default
-        # is left out, where it is an option.
+        # Options for what the suites do not expect of a server: fields of its own, and protection of
+        # applications that have no way to tell X_Name from X-Name.
         self.options = ConnectionOptions(
-            http=parser, keep_alive=KEEP_ALIVE, server_header=None, date_header=False
+            http=parser,
+            keep_alive=KEEP_ALIVE,
+            server_header=None,
+            date_header=False,
+            header_map="dangerous",
         )
         self.loop = new_loop(loop_name)
         threading.Thread(target=self._run, name="server", daemon=True).start()
@@ -65,6 +69,7 @@ class WireServer:
         self._lifespan = lifespan
         self._root_path = root_path
         self._idle: list[Connection] = []
+        self._connections: list[Connection] = []  # all, as tests leave responses unread
         self._adapter: ExchangeAdapter
         self._group: Group
         self._server: asyncio.Server
@@ -82,7 +87,7 @@ class WireServer:
 
     def stop(self) -> None:
         """End all requests, then the application's lifespan; raises what that raises."""
-        for connection in self._idle:
+        for connection in self._connections:
             connection.close()
         self._thread.call(self._stop())
         if self.passages.lifespan_error is not None:
@@ -94,6 +99,7 @@ class WireServer:
             connection = self._idle.pop()
         else:
             connection = Connection(self._address)
+            self._connections.append(connection)
         self.passages[connection.name] = passage
         return connection
 

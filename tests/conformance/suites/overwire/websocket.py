@@ -1,10 +1,10 @@
-"""The session of Starlette's TestClient, as a WebSocket; frames by wsproto, which refuses what is not valid."""
+"""The session of Starlette's TestClient, as a WebSocket; wsproto refuses frames that are not valid."""
 
 from __future__ import annotations
 
 import base64
 import os
-from typing import Any
+from typing import Any, Self
 
 import h11
 from starlette import testclient
@@ -34,12 +34,12 @@ class WebSocketSession(testclient.WebSocketTestSession):
         ]
         self._headers.append((b"Upgrade", b"websocket"))
         self._events: list[Event] = []
-        self._open = False
+        self._open = self._closing = False
         self._frames: Frames
         self.accepted_subprotocol = None
         self.extra_headers = None
 
-    def __enter__(self) -> WebSocketSession:
+    def __enter__(self) -> Self:
         try:
             self._shake_hands()
         except BaseException:
@@ -56,12 +56,14 @@ class WebSocketSession(testclient.WebSocketTestSession):
             raise
         if head.status_code != 101:
             self._denied(head)
-        fields = list(head.headers)
+        fields = head.headers.raw_items()
         self.accepted_subprotocol = next(
-            (value.decode() for name, value in fields if name == b"sec-websocket-protocol"),
+            (value.decode() for name, value in fields if name.lower() == b"sec-websocket-protocol"),
             None,  # type: ignore[arg-type]
         )
-        self.extra_headers = [pair for pair in fields if pair[0] not in HANDSHAKE]  # type: ignore[assignment]
+        self.extra_headers = [  # type: ignore[assignment]
+            (name, value) for name, value in fields if name.lower() not in HANDSHAKE
+        ]
         self._frames = Frames(ConnectionType.CLIENT, [], self._connection.left)
         self._events = list(self._frames.events())
         self._open = True
@@ -87,24 +89,24 @@ class WebSocketSession(testclient.WebSocketTestSession):
             raise error
 
     def __exit__(self, *args: object) -> None:
-        closed = not self._open
         try:
-            if self._open:
+            if self._open and not self._closing:
                 self.close(1000)
             while self._open:
                 self._event()
         finally:
             self._connection.close()
         error = self._passage.wait()
-        if error is not None and (closed or not isinstance(error, (OSError, WebSocketDisconnect))):
-            raise error
+        if not isinstance(error, OSError):  # which comes of our end
+            self._raise(error)
 
     def send(self, message: Message) -> None:
         """Send what the application is to receive as `message`."""
         if message["type"] == "websocket.disconnect":
+            self._closing = True
             event: Event = CloseConnection(message.get("code", 1000), message.get("reason"))
         elif message["type"] != "websocket.receive":
-            raise NotImplementedError(f"no frame is a {message['type']}")
+            raise ValueError(f"no frame is a {message['type']}")
         elif message.get("text") is not None:
             event = TextMessage(message["text"])
         else:

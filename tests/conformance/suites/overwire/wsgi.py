@@ -5,29 +5,40 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Iterator
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import h11
 from werkzeug import test
 from werkzeug.datastructures import Headers
+from werkzeug.wsgi import get_current_url
 
 from .client import Connection, Fields
 from .passage import Passage
 from .running import Running
 from .server import WireServer
 
+Response = tuple[Iterable[bytes], str, Headers]
+
 # What an environ has of HTTP, besides HTTP_*: the server makes these from the bytes.
-ON_THE_WIRE = frozenset(
-    "REQUEST_METHOD PATH_INFO QUERY_STRING REQUEST_URI RAW_URI CONTENT_TYPE CONTENT_LENGTH SERVER_PROTOCOL "
-    "wsgi.input wsgi.version wsgi.multithread wsgi.multiprocess wsgi.run_once wsgi.input_terminated".split()
-)
+ON_THE_WIRE = {
+    *("REQUEST_METHOD", "PATH_INFO", "QUERY_STRING", "REQUEST_URI", "RAW_URI", "SERVER_PROTOCOL"),
+    *("CONTENT_TYPE", "CONTENT_LENGTH", "wsgi.input", "wsgi.input_terminated"),
+    *("wsgi.version", "wsgi.multithread", "wsgi.multiprocess", "wsgi.run_once"),
+}
 
 
 def patch(running: Running) -> None:
     """Have all test clients speak to servers of `running`."""
 
-    def run_wsgi_app(app: Any, environ: Any, buffered: bool = False) -> tuple[Iterable[bytes], str, Headers]:
-        environ = test._get_environ(environ)
+    def run_wsgi_app(client: Any, environ: Any, buffered: bool = False) -> Response:
+        client._add_cookies_to_wsgi(environ)
+        response = request(client.application, environ, buffered)
+        url = urlsplit(get_current_url(environ))
+        cookies = response[2].getlist("Set-Cookie")
+        client._update_cookies_from_response(url.hostname or "localhost", url.path, cookies)
+        return response
+
+    def request(app: Any, environ: dict[str, Any], buffered: bool) -> Response:
         passage = Passage(_amend(environ))
         server = running.server(app, app, "wsgi")
         connection = server.connect(passage)
@@ -40,13 +51,12 @@ def patch(running: Running) -> None:
         body = _Body(server, connection, passage)
         reason = bytes(head.reason).decode("latin-1")
         headers = Headers([(n.decode("latin-1"), v.decode("latin-1")) for n, v in head.headers.raw_items()])
-        if head.status_code == 500:
-            passage.wait()
+        passage.wait_returned()
         if buffered or passage.error is not None:
             return list(body), f"{head.status_code} {reason}", headers
         return body, f"{head.status_code} {reason}", headers
 
-    test.run_wsgi_app = run_wsgi_app
+    test.Client.run_wsgi_app = run_wsgi_app  # type: ignore[method-assign]
 
 
 class _Body:
@@ -120,18 +130,22 @@ def _target(environ: dict[str, Any]) -> bytes:
 
 def _headers(environ: dict[str, Any]) -> Fields:
     pairs = [
-        (key.removeprefix("HTTP_"), environ[key])
+        (key.removeprefix("HTTP_").replace("_", "-").title(), str(environ[key]))
         for key in environ
         if key.startswith("HTTP_") or (key in ("CONTENT_TYPE", "CONTENT_LENGTH") and environ[key])
     ]
-    return [
-        (key.replace("_", "-").title().encode("latin-1"), str(value).encode("latin-1"))
-        for key, value in pairs
-    ]
+    return [(name.encode("latin-1"), value.encode("latin-1")) for name, value in pairs]
 
 
 def _body(environ: dict[str, Any]) -> bytes:
     stream = environ["wsgi.input"]
-    if "HTTP_TRANSFER_ENCODING" in environ:
-        return bytes(stream.read())
-    return bytes(stream.read(int(environ.get("CONTENT_LENGTH") or 0)))
+    size = -1 if "HTTP_TRANSFER_ENCODING" in environ else int(environ.get("CONTENT_LENGTH") or 0)
+    if not size:
+        return b""
+    if not stream.seekable():
+        return bytes(stream.read(size))
+    start = stream.tell()
+    try:
+        return bytes(stream.read(size))
+    finally:
+        stream.seek(start)  # where it would be if the application had not read it: a redirect sends it again
