@@ -70,7 +70,8 @@ def patch(running: Running) -> None:
 def _amend(transport: Any, request: Any) -> Any:
     """Changes the scope: whom the test wants the application to see, which is nobody of this machine."""
     url = request.url
-    server = [url.raw_host.decode("ascii"), url.port or PORTS[url.scheme]]
+    port = PORTS[url.scheme] if url.port is None else url.port
+    server = [url.raw_host.decode("ascii"), port]
 
     def amend(scope: dict[str, Any]) -> None:
         scope["client"] = transport.client

@@ -23,8 +23,9 @@ class Connection:
         self.trailers: Fields = []
 
     def send(self, method: str, target: bytes, headers: Fields, body: bytes = b"") -> None:
-        """Send a request."""
+        """Send a request. White space around a value is not a part of it (RFC 9110, 5.5)."""
         self.trailers = []
+        headers = [(name, value.strip(b" \t")) for name, value in headers]
         data = self._http.send(h11.Request(method=method, target=target, headers=headers)) or b""
         if body:
             data += self._http.send(h11.Data(body)) or b""

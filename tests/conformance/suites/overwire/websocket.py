@@ -70,15 +70,12 @@ class WebSocketSession(testclient.WebSocketTestSession):
 
     def _denied(self, head: Any) -> None:
         body = b"".join(self._connection.body())
-        error = self._passage.wait()
+        self._raise(self._passage.wait())
         close = self._passage.close
         if close is not None:
             # A response has no close code: ASGI says that it is 403, whatever the application's was.
             assert head.status_code == 403, head
-            self._raise(error)
             raise WebSocketDisconnect(close.get("code", 1000), close.get("reason", ""))
-        if not self._passage.started:
-            self._raise(error)
         raise testclient.WebSocketDenialResponse(
             status_code=head.status_code, headers=list(head.headers), content=body
         )
@@ -97,8 +94,8 @@ class WebSocketSession(testclient.WebSocketTestSession):
         finally:
             self._connection.close()
         error = self._passage.wait()
-        if not isinstance(error, OSError):  # which comes of our end
-            self._raise(error)
+        if error is not None and not _comes_of_our_end(error):
+            raise error
 
     def send(self, message: Message) -> None:
         """Send what the application is to receive as `message`."""
@@ -146,3 +143,10 @@ class WebSocketSession(testclient.WebSocketTestSession):
         if isinstance(event, Ping):
             self._connection.socket.sendall(self._frames.send(event.response()))
         return event
+
+
+def _comes_of_our_end(error: BaseException | None) -> bool:
+    """Whether the server has told an application that goes on sending that nobody is there any more."""
+    while error is not None and not isinstance(error, OSError):
+        error = error.__cause__ or error.__context__
+    return error is not None
