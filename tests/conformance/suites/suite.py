@@ -18,6 +18,14 @@ TEST_TIME: Final = 30
 
 
 @dataclass(frozen=True)
+class Limit:
+    """Why a test cannot pass over the wire. varies: now and then it does."""
+
+    reason: str
+    varies: bool
+
+
+@dataclass(frozen=True)
 class Suite:
     """One of the suites.
 
@@ -29,24 +37,20 @@ class Suite:
     interface: str
     arguments: tuple[str, ...] = ()
 
-    def limits(self) -> dict[str, str]:
-        """The tests that pass in process but not over the wire, each with its reason."""
+    def limits(self) -> dict[str, Limit]:
+        """The tests that pass in process but not over the wire."""
         declared = tomllib.loads((Path(__file__).parent / f"{self.name}.toml").read_text())
-        return {test: entry["reason"] for entry in declared["limit"] for test in entry["tests"]}
+        return {
+            test: Limit(entry["reason"], entry.get("varies", False))
+            for entry in declared["limit"]
+            for test in entry["tests"]
+        }
 
     def run(self, environment: Environment, *arguments: str, outcomes: Path) -> dict[str, str]:
-        """Return the outcome of each test that pytest runs with `arguments`: "passed", "failed", "skipped"."""
+        """Return the outcome, "passed", "failed" or "skipped", of each test that pytest runs so."""
         command = [
-            *(
-                str(environment.python),
-                "-m",
-                "pytest",
-                "-q",
-                "-p",
-                "no:cacheprovider",
-                "-p",
-                "overwire.plugin",
-            ),
+            *(str(environment.python), "-m", "pytest", "-q", "-p", "no:cacheprovider"),
+            *("-p", "overwire.plugin"),
             *(f"--timeout={TEST_TIME}", f"--outcomes={outcomes}", "--tb=short", *arguments),
         ]
         done = subprocess.run(

@@ -39,7 +39,7 @@ def patch(running: Running) -> None:
             headers = list(request.headers.raw)
             connection = server.connect(passage, fresh=True)
             session = WebSocketSession(connection, passage, request.url.raw_path, headers)
-            raise testclient._Upgrade(session)  # type: ignore[arg-type]
+            raise testclient._Upgrade(session)
         connection = server.connect(passage)
         headers = [*request.headers.raw, (b"TE", b"trailers")]
         connection.send(request.method, request.url.raw_path, headers, request.read())
@@ -62,9 +62,11 @@ def patch(running: Running) -> None:
         client._transport.close()
         clients.pop(client._transport).stop()
 
-    testclient._TestClientTransport.handle_request = handle_request  # type: ignore[method-assign]
-    testclient.TestClient.__enter__ = enter  # type: ignore[method-assign]
-    testclient.TestClient.__exit__ = leave  # type: ignore[method-assign]
+    transport_class: Any = testclient._TestClientTransport
+    client_class: Any = testclient.TestClient
+    transport_class.handle_request = handle_request
+    client_class.__enter__ = enter
+    client_class.__exit__ = leave
 
 
 def _amend(transport: Any, request: Any) -> Any:

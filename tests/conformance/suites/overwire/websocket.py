@@ -36,8 +36,8 @@ class WebSocketSession(testclient.WebSocketTestSession):
         self._events: list[Event] = []
         self._open = self._closing = False
         self._frames: Frames
-        self.accepted_subprotocol = None
-        self.extra_headers = None
+        self.accepted_subprotocol: Any = None
+        self.extra_headers: Any = None
 
     def __enter__(self) -> Self:
         try:
@@ -57,13 +57,10 @@ class WebSocketSession(testclient.WebSocketTestSession):
         if head.status_code != 101:
             self._denied(head)
         fields = head.headers.raw_items()
-        self.accepted_subprotocol = next(
-            (value.decode() for name, value in fields if name.lower() == b"sec-websocket-protocol"),
-            None,  # type: ignore[arg-type]
-        )
-        self.extra_headers = [  # type: ignore[assignment]
-            (name, value) for name, value in fields if name.lower() not in HANDSHAKE
-        ]
+        for name, value in fields:
+            if name.lower() == b"sec-websocket-protocol":
+                self.accepted_subprotocol = value.decode()
+        self.extra_headers = [pair for pair in fields if pair[0].lower() not in HANDSHAKE]
         self._frames = Frames(ConnectionType.CLIENT, [], self._connection.left)
         self._events = list(self._frames.events())
         self._open = True
@@ -76,9 +73,8 @@ class WebSocketSession(testclient.WebSocketTestSession):
             # A response has no close code: ASGI says that it is 403, whatever the application's was.
             assert head.status_code == 403, head
             raise WebSocketDisconnect(close.get("code", 1000), close.get("reason", ""))
-        raise testclient.WebSocketDenialResponse(
-            status_code=head.status_code, headers=list(head.headers), content=body
-        )
+        denial: Any = testclient.WebSocketDenialResponse
+        raise denial(status_code=head.status_code, headers=list(head.headers), content=body)
 
     @staticmethod
     def _raise(error: BaseException | None) -> None:
@@ -97,7 +93,7 @@ class WebSocketSession(testclient.WebSocketTestSession):
         if error is not None and not _comes_of_our_end(error):
             raise error
 
-    def send(self, message: Message) -> None:
+    def send(self, message: Any) -> None:
         """Send what the application is to receive as `message`."""
         if message["type"] == "websocket.disconnect":
             self._closing = True
