@@ -140,7 +140,7 @@ class ASGIWebSocket(ASGIExchange):
         if kind == "websocket.accept":
             self._accept(message.get("subprotocol"), message.get("headers") or ())
         elif kind == "websocket.close":
-            _close_of(message)
+            # A response has no place for code and reason: it does not matter that they could not be sent.
             self.respond(403, b"Forbidden")
         elif kind in _DENIAL:
             await super().send({**message, "type": kind.removeprefix("websocket.")})

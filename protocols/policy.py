@@ -104,7 +104,7 @@ _TARGET: Final = re.compile(rb"[!\"$-~]+")
 # A registered name may have commas, but two hosts in one value have to be told from one.
 _HOST: Final = re.compile(
     rb"(?:(?:\[(?P<literal>[0-9A-Fa-f:.]+|[vV][0-9A-Fa-f]+\.[-\w.~!$&'()*+,;=:]+)\]"
-    rb"|(?:[-A-Za-z0-9._~!$&'()*+;=]|%[0-9A-Fa-f]{2})+)(?::(?P<port>[0-9]{0,5}))?)?"
+    rb"|(?:[-A-Za-z0-9._~!$&'()*+;=]|%[0-9A-Fa-f]{2})+)(?::0*(?P<port>[0-9]{0,5}))?)?"
 )
 _ABSOLUTE: Final = re.compile(rb"https?://", re.IGNORECASE)
 

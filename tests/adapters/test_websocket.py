@@ -128,7 +128,6 @@ async def test_accept_with_subprotocol_and_headers() -> None:
         ({"headers": [(b"x y", b"a")]}, ResponseError),
         ({"type": "websocket.send", "text": "early"}, WebSocketMessageError),
         ({"type": "http.response.start", "status": 200}, WebSocketMessageError),
-        ({"type": "websocket.close", "code": 1006}, WebSocketMessageError),
     ],
 )
 async def test_answer_that_is_wrong(accept: Message, error: type[Exception]) -> None:
@@ -152,6 +151,15 @@ async def test_deny() -> None:
         await served.left(0)
     assert logged == [(403, 0)]
     assert seen[1:] == [{"type": "websocket.disconnect", "code": 1006, "reason": ""}]
+
+
+@pytest.mark.parametrize("close", [{"code": 1006}, {"code": 1008, "reason": [{"type": "missing"}]}])
+async def test_deny_with_what_no_frame_could_say(close: Message) -> None:
+    """FastAPI gives what is wrong with the request, as a list. Nobody gets to see it: it does not matter."""
+    app = noting([], {"type": "websocket.close"} | close)
+    async with serving(app) as served, served.client() as client:
+        assert (await client.ask(handshake())).status == 403
+        assert await served.left(0) == []
 
 
 async def test_what_comes_behind_a_denied_handshake_is_no_request() -> None:

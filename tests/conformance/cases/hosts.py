@@ -99,10 +99,13 @@ _PORTS = (
     ("an empty port", b"a:"),
     ("the largest port", b"a:65535"),
     ("a port with a leading zero", b"a:080"),
+    ("a port with more zeros than digits", b"a:0000000080"),
+    ("a port of zeros", b"a:" + b"0" * 5000),
 )
 
 _NO_PORTS = (
     ("a port too large", b"a:65536"),
+    ("zeros before a port too large", b"a:00065536"),
     ("a port far too large", b"a:99999999999999999999"),
     ("a negative port", b"a:-1"),
     ("a port with a sign", b"a:+80"),

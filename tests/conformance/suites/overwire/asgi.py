@@ -1,0 +1,161 @@
+"""Starlette's TestClient, which is FastAPI's too, over the wire."""
+
+from __future__ import annotations
+
+import contextlib
+import weakref
+from collections.abc import Iterator
+from typing import Any
+
+import h11
+from starlette import testclient
+
+from aserve.adapters.lifespan import LifespanError
+
+from .client import Connection
+from .passage import Passage
+from .running import Running
+from .server import WireServer
+from .websocket import WebSocketSession
+
+httpx: Any = testclient.httpx  # type: ignore[attr-defined]  # whichever of its two names it has here
+
+PORTS = {"http": 80, "ws": 80, "https": 443, "wss": 443}
+
+
+def patch(running: Running) -> None:
+    """Have all test clients speak to servers of `running`."""
+    clients: weakref.WeakKeyDictionary[Any, WireServer] = weakref.WeakKeyDictionary()
+
+    def server_of(transport: Any) -> WireServer:
+        """The one that runs the lifespan, inside of `with`; otherwise one for this test."""
+        entered = clients.get(transport)
+        return entered or running.server(transport, transport.app, "asgi3", root_path=transport.root_path)
+
+    def handle_request(transport: Any, request: Any) -> Any:
+        passage = Passage(_amend(transport, request))
+        server = server_of(transport)
+        if request.url.scheme in ("ws", "wss"):
+            headers = list(request.headers.raw)
+            connection = server.connect(passage, fresh=True)
+            session = WebSocketSession(connection, passage, request.url.raw_path, headers)
+            raise testclient._Upgrade(session)
+        connection = server.connect(passage)
+        headers = [*request.headers.raw, (b"TE", b"trailers")]
+        connection.send(request.method, request.url.raw_path, headers, request.read())
+        return _response(transport, request, server, connection, passage)
+
+    def enter(client: Any) -> Any:
+        transport = client._transport
+        server = WireServer(
+            running.thread, transport.app, "asgi3", lifespan="on", root_path=transport.root_path
+        )
+        try:
+            server.start()
+        except LifespanError as error:
+            raise error.cause or error from None
+        clients[transport] = server
+        client.app_state.update(server.state)
+        return client
+
+    def leave(client: Any, *args: object) -> None:
+        client._transport.close()
+        clients.pop(client._transport).stop()
+
+    transport_class: Any = testclient._TestClientTransport
+    client_class: Any = testclient.TestClient
+    transport_class.handle_request = handle_request
+    client_class.__enter__ = enter
+    client_class.__exit__ = leave
+
+
+def _amend(transport: Any, request: Any) -> Any:
+    """Changes the scope: whom the test wants the application to see, which is nobody of this machine."""
+    url = request.url
+    port = PORTS[url.scheme] if url.port is None else url.port
+    server = [url.raw_host.decode("ascii"), port]
+
+    def amend(scope: dict[str, Any]) -> None:
+        scope["client"] = transport.client
+        scope["server"] = server
+        scope["scheme"] = url.scheme  # there is no TLS between the two
+        if scope["type"] == "http":
+            scope["headers"] = [pair for pair in scope["headers"] if pair != (b"te", b"trailers")]
+        scope["extensions"] = {**scope.get("extensions", {}), "http.response.debug": {}}
+
+    return amend
+
+
+class _Body(httpx.SyncByteStream):  # type: ignore[misc]
+    """The response's body, as it comes, and then what the application has raised."""
+
+    def __init__(self, transport: Any, server: WireServer, connection: Connection, passage: Passage) -> None:
+        self._transport = transport
+        self._server = server
+        self._connection = connection
+        self._passage = passage
+        self._open = True
+        transport._open_requests.add(self.close)
+
+    def __iter__(self) -> Iterator[bytes]:
+        broken: Exception | None = None
+        try:
+            yield from self._connection.body()
+        except h11.RemoteProtocolError as error:
+            broken = error
+        self._end(broken)
+
+    def close(self) -> None:
+        """The client wants no more of it."""
+        if self._open:
+            self._connection.close()
+            self._end(None)
+
+    def _end(self, broken: Exception | None) -> None:
+        self._open = False
+        self._transport._open_requests.discard(self.close)
+        error = self._passage.wait()
+        if broken is None and self._connection.socket.fileno() >= 0:
+            self._server.give_back(self._connection)
+        else:
+            self._connection.close()
+        if error is not None and self._transport.raise_server_exceptions:
+            raise error
+        if broken is not None and error is None:
+            raise httpx.RemoteProtocolError(str(broken))
+
+
+def _response(
+    transport: Any, request: Any, server: WireServer, connection: Connection, passage: Passage
+) -> Any:
+    try:
+        head = connection.head()
+    except h11.RemoteProtocolError as error:
+        connection.close()
+        raise passage.wait() or httpx.RemoteProtocolError(str(error)) from None
+    extensions: dict[str, Any] = {"http_version": b"HTTP/" + head.http_version, "reason_phrase": head.reason}
+    body = _Body(transport, server, connection, passage)
+    if passage.entered and not passage.started:
+        with contextlib.closing(body):
+            content = b"".join(body)  # raises what the application has raised
+        assert not transport.raise_server_exceptions, "TestClient did not receive any response."
+        body = httpx.ByteStream(content)
+    response = httpx.Response(
+        head.status_code,
+        headers=head.headers.raw_items(),
+        stream=body,
+        extensions=extensions,
+        request=request,
+    )
+    if passage.trailers:
+        response.extensions["http.response.trailers"] = connection.trailers  # filled at the body's end
+    _debug(response, passage)
+    return response
+
+
+def _debug(response: Any, passage: Passage) -> None:
+    if passage.debug is not None:
+        response.extensions["http.response.debug"] = passage.debug
+        for name in ("template", "context"):
+            if name in passage.debug:
+                setattr(response, name, passage.debug[name])
