@@ -6,6 +6,7 @@ could know as well what these frameworks expect of a server.
 
 from __future__ import annotations
 
+import faulthandler
 import os
 from pathlib import Path
 from typing import Final
@@ -33,6 +34,7 @@ def environment() -> Environment:
 @pytest.mark.parametrize("suite", SUITES, ids=lambda suite: str(suite.name))
 def test_suite_over_the_wire(environment: Environment, suite: Suite, tmp_path: Path) -> None:
     """Nothing fails that is not listed, and nothing is listed that does not fail."""
+    faulthandler.cancel_dump_traceback_later()  # this takes minutes where the machine is busy
     outcomes = suite.over_wire(environment, outcomes=tmp_path / "wire.json")
     limits = suite.limits()
     failed = {test for test, outcome in outcomes.items() if outcome == "failed"}
