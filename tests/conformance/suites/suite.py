@@ -79,7 +79,7 @@ class Suite:
 
 # The server has no trio, so that half of Starlette's tests would be the other half again.
 SUITES: Final = (
-    Suite("starlette", "asgi", ("-k", "not trio")),
+    Suite("starlette", "asgi", ("-k", "not trio", "-n", "2")),
     Suite("fastapi", "asgi", ("-n", "2")),
     Suite("flask", "wsgi"),
 )

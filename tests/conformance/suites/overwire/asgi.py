@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import weakref
-from collections.abc import Iterator
 from typing import Any
 
 import h11
@@ -12,6 +11,7 @@ from starlette import testclient
 
 from aserve.adapters.lifespan import LifespanError
 
+from .body import Body
 from .client import Connection
 from .passage import Passage
 from .running import Running
@@ -86,43 +86,8 @@ def _amend(transport: Any, request: Any) -> Any:
     return amend
 
 
-class _Body(httpx.SyncByteStream):  # type: ignore[misc]
-    """The response's body, as it comes, and then what the application has raised."""
-
-    def __init__(self, transport: Any, server: WireServer, connection: Connection, passage: Passage) -> None:
-        self._transport = transport
-        self._server = server
-        self._connection = connection
-        self._passage = passage
-        self._open = True
-        transport._open_requests.add(self.close)
-
-    def __iter__(self) -> Iterator[bytes]:
-        broken: Exception | None = None
-        try:
-            yield from self._connection.body()
-        except h11.RemoteProtocolError as error:
-            broken = error
-        self._end(broken)
-
-    def close(self) -> None:
-        """The client wants no more of it."""
-        if self._open:
-            self._connection.close()
-            self._end(None)
-
-    def _end(self, broken: Exception | None) -> None:
-        self._open = False
-        self._transport._open_requests.discard(self.close)
-        error = self._passage.wait()
-        if broken is None and self._connection.socket.fileno() >= 0:
-            self._server.give_back(self._connection)
-        else:
-            self._connection.close()
-        if error is not None and self._transport.raise_server_exceptions:
-            raise error
-        if broken is not None and error is None:
-            raise httpx.RemoteProtocolError(str(broken))
+class _Stream(Body, httpx.SyncByteStream):  # type: ignore[misc]
+    """Such a body, as httpx wants it."""
 
 
 def _response(
@@ -134,7 +99,15 @@ def _response(
         connection.close()
         raise passage.wait() or httpx.RemoteProtocolError(str(error)) from None
     extensions: dict[str, Any] = {"http_version": b"HTTP/" + head.http_version, "reason_phrase": head.reason}
-    body = _Body(transport, server, connection, passage)
+    stream = _Stream(
+        server,
+        connection,
+        passage,
+        raises=transport.raise_server_exceptions,
+        on_end=lambda body: transport._open_requests.discard(body.close),
+    )
+    transport._open_requests.add(stream.close)
+    body: Any = stream
     if passage.entered and not passage.started:
         with contextlib.closing(body):
             content = b"".join(body)  # raises what the application has raised

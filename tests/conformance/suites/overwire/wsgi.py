@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any
 from urllib.parse import quote, urlsplit
 
@@ -12,10 +12,10 @@ from werkzeug import test
 from werkzeug.datastructures import Headers
 from werkzeug.wsgi import get_current_url
 
-from .client import Connection, Fields
+from .body import Body
+from .client import Fields
 from .passage import Passage
 from .running import Running
-from .server import WireServer
 
 Response = tuple[Iterable[bytes], str, Headers]
 
@@ -48,7 +48,7 @@ def patch(running: Running) -> None:
         except h11.RemoteProtocolError:
             connection.close()
             raise passage.wait() or AssertionError("no response") from None
-        body = _Body(server, connection, passage)
+        body = Body(server, connection, passage)
         reason = bytes(head.reason).decode("latin-1")
         headers = Headers([(n.decode("latin-1"), v.decode("latin-1")) for n, v in head.headers.raw_items()])
         passage.wait_returned()
@@ -59,49 +59,6 @@ def patch(running: Running) -> None:
 
     patched: Any = test.Client
     patched.run_wsgi_app = run_wsgi_app
-
-
-class _Body:
-    """The response's body, as it comes, and then what the application has raised."""
-
-    def __init__(self, server: WireServer, connection: Connection, passage: Passage) -> None:
-        self._server = server
-        self._connection = connection
-        self._passage = passage
-        self._open = True
-        self._parts = self._read()
-
-    def __iter__(self) -> Iterator[bytes]:
-        return self._parts
-
-    def __next__(self) -> bytes:
-        return next(self._parts)
-
-    def _read(self) -> Iterator[bytes]:
-        broken: Exception | None = None
-        try:
-            yield from self._connection.body()
-        except h11.RemoteProtocolError as error:
-            broken = error
-        self._end(broken)
-
-    def close(self) -> None:
-        """The client wants no more of it."""
-        if self._open:
-            self._connection.close()
-            self._end(None)
-
-    def _end(self, broken: Exception | None) -> None:
-        self._open = False
-        error = self._passage.wait()
-        if broken is None and self._connection.socket.fileno() >= 0:
-            self._server.give_back(self._connection)
-        else:
-            self._connection.close()
-        if error is not None:
-            raise error
-        if broken is not None:
-            raise broken
 
 
 def _amend(environ: dict[str, Any]) -> Any:
