@@ -84,6 +84,8 @@ class GunicornProcess(ServerProcess):
             python += ["-W", "always::ResourceWarning"]
             # It leaves its log files open when it reads its configuration again.
             python += ["-W", "ignore::ResourceWarning:gunicorn.arbiter"]
+            # And the file of a worker that ends while it does.
+            python += ["-W", "ignore:unclosed file <_io.FileIO:ResourceWarning"]
         bound = [] if bind is None else ["--bind", bind]
         worker = ["-k", CLASSES[interface]] if interface else []
         # The script, since USR2 executes sys.argv[0] again, which is no way to start a package.
