@@ -116,7 +116,7 @@ _KNOWN: Final = "h l u t r m U q H s B b f a T M D L p w {header}i {header}o {va
 # The atoms of our own formats only.
 _OWN_ATOMS: Final = {
     "target": _Atom("target", ("target",)),
-    "json.time": _Atom("date.utc}.{int((now - date.start) * 1000):03d", ("now",)),
+    "json.time": _Atom("date.utc}.{thousandths[int((now - date.start) * 1000)]", ("now",)),
     "json.client": _Atom("quoted[client[0]] if client is not None else 'null'", ("client",)),
     "json.method": _Atom("quoted[exchange.method]"),
     "json.path": _Atom("path", ("json",)),
@@ -205,6 +205,7 @@ class _Compiler:
             "request_id": request_id,
             "request_path": request_path,
             "texts": Escaped(),
+            "thousandths": [f"{number:03d}" for number in range(1000)],
             "trace_ids": trace_ids,
             "values": Escaped(),
             "variable": variable,
