@@ -1,4 +1,4 @@
-"""What is between the connection and the encryption: keys that change, and bytes that wait for a slow client."""
+"""What is between connection and encryption: keys that change, bytes that wait for a slow client."""
 
 from __future__ import annotations
 
