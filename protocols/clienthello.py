@@ -14,13 +14,10 @@ HANDSHAKE: Final = 22
 NO_APPLICATION_PROTOCOL: Final = bytes((21, 3, 3, 0, 2, 2, 120))
 """The fatal alert, as a record (RFC 7301 §3.2)."""
 
-SPOKEN: Final = ("http/1.1",)
-"""What the server speaks over TLS (RFC 7301 §6)."""
-
 LONGEST: Final = 2**16
 """Bytes of a ClientHello that are held for a look at it."""
 
-_HTTP_1_0: Final = b"http/1.0"
+_SPOKEN: Final = frozenset({b"http/1.1", b"http/1.0"})
 _CLIENT_HELLO: Final = 1
 _ALPN: Final = 16
 
@@ -42,7 +39,7 @@ def offered_protocols(data: bytes) -> list[bytes] | None:
 
 def unspoken(offered: list[bytes]) -> str:
     """Why nothing that a client offers can be spoken with it; "" if something can, or it offers nothing."""
-    if not offered or SPOKEN[0].encode() in offered or _HTTP_1_0 in offered:
+    if not offered or not _SPOKEN.isdisjoint(offered):
         return ""
     names = ", ".join(ascii(name.decode("latin-1"))[1:-1] for name in offered[:4])
     return f"no protocol in common, offered: {names}"

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 logger: Final = logging.getLogger("aserve")
 
+SPOKEN: Final = ("http/1.1",)
+"""What the server speaks over TLS (RFC 7301 §6)."""
+
 
 class TLSHandshake(LingeringConnection):
     """An accepted connection, until its TLS handshake is complete; then an `Http1Connection` follows.

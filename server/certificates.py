@@ -25,7 +25,7 @@ from aserve.errors import UsageError
 from aserve.hooks import HookError
 from aserve.noticeboard import NoticeBoard
 from aserve.options import Settings
-from aserve.protocols.clienthello import SPOKEN
+from aserve.protocols.tls_handshake import SPOKEN
 from aserve.protocols.tls_info import ServerContext, ServerObject
 from aserve.protocols.x509 import Certificate
 
