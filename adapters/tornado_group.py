@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from functools import partial
 from math import inf
 from select import POLLIN, poll
 from typing import TYPE_CHECKING, Any, Final, cast
@@ -17,15 +18,18 @@ from tornado.web import Application, RequestHandler
 from aserve.adapters import Adapter, tornado_log
 from aserve.adapters.loading import ApplicationLoadError
 from aserve.adapters.tornado_request import Request, TornadoExchange
-from aserve.adapters.tornado_stream import Stage, Stream
+from aserve.adapters.tornado_stream import SecureStream, Stage, Stream
 from aserve.protocols.flow import reset_on_close
 from aserve.protocols.group import FIRST_SOON, SOON
 from aserve.protocols.serving import both
 from aserve.protocols.trust import Trust
 
 if TYPE_CHECKING:
+    from ssl import SSLSocket
+
     from aserve.protocols.exchange import Exchange
     from aserve.protocols.options import ConnectionOptions
+    from aserve.protocols.tls_arrival import TLSArrival
 
 logger: Final = logging.getLogger("aserve")
 
@@ -102,9 +106,9 @@ class TornadoGroup(httputil.HTTPServerConnectionDelegate):
 
     access_log: called with each exchange that is complete.
 
-    connections: those that are open. keeping: they may have another request behind the present one.
-    requests: responses completed. on_closed: called when a connection is gone. on_stuck: never called,
-    since nothing is cancelled before `abort`.
+    connections: those that are open, or in their TLS handshake. keeping: they may have another request
+    behind the present one. requests: responses completed. on_closed: called when a connection is gone.
+    on_stuck: never called, since nothing is cancelled before `abort`.
     """
 
     parser = "tornado"
@@ -122,7 +126,7 @@ class TornadoGroup(httputil.HTTPServerConnectionDelegate):
         self.options = options
         # It formats what has the attributes that it looks at.
         self.access_log = cast("Callable[[TornadoExchange], None] | None", access_log)
-        self.connections: set[Stream] = set()
+        self.connections: set[Stream | TLSArrival] = set()
         self.requests = 0
         self.draining = False
         self.keeping = options.keep_alive > 0
@@ -143,7 +147,10 @@ class TornadoGroup(httputil.HTTPServerConnectionDelegate):
             Stage.WRITING: options.write_timeout,
         }
         self._limits = {stage: limit for stage, limit in limits.items() if limit}
-        self._interval = max(0.05, min((1.0, *(limit / 2 for limit in self._limits.values()))))
+        times = [*self._limits.values()]
+        if options.tls is not None and options.handshake_timeout:
+            times.append(options.handshake_timeout)
+        self._interval = max(0.05, min((1.0, *(limit / 2 for limit in times))))
         self._least = max(1, int(options.body_rate * options.body_timeout))
         self._hurried = False
         self._timer: asyncio.TimerHandle | None = None
@@ -172,9 +179,42 @@ class TornadoGroup(httputil.HTTPServerConnectionDelegate):
             sock.close()
             raise
         client = (peer[0].removeprefix("::ffff:"), peer[1]) if isinstance(peer, tuple) else None
-        stream = Stream(sock, client, trusted=self._trust.allows(client), on_closed=self._closed)
+        if self.options.tls is None:
+            self._serve(Stream, sock, client, peer)
+            return
+        from aserve.protocols.tls_arrival import TLSArrival  # with TLS, only where it is wanted
+
+        arrival = TLSArrival(
+            self.loop,
+            sock,
+            client,
+            self.options.tls,
+            timeout=self.options.handshake_timeout,
+            on_secure=partial(self._secured, peer),
+            on_closed=self._closed,
+        )
+        self.connections.add(arrival)
+        if self._hurried:
+            arrival.hurry(self.loop.time() + FIRST_SOON)
+
+    def _secured(self, peer: Any, arrival: TLSArrival, sock: SSLSocket) -> None:
+        self.connections.discard(arrival)
+        self._serve(SecureStream, sock, arrival.client, peer)
+
+    def _serve(self, kind: type[Stream], sock: Any, client: tuple[str, int] | None, peer: Any) -> None:
+        stream = kind(sock, client, trusted=self._trust.allows(client), on_closed=self._closed)
         self.connections.add(stream)
         self._server.handle_stream(stream, peer)
+
+    @property
+    def _streams(self) -> list[Stream]:
+        return [each for each in self.connections if isinstance(each, Stream)]
+
+    @property
+    def _arrivals(self) -> list[TLSArrival]:
+        if self.options.tls is None:
+            return []
+        return [each for each in self.connections if not isinstance(each, Stream)]
 
     def start_request(
         self, server_conn: object, request_conn: httputil.HTTPConnection
@@ -187,8 +227,8 @@ class TornadoGroup(httputil.HTTPServerConnectionDelegate):
             stream.close()
         return Request(self, server_conn, connection)
 
-    def _closed(self, stream: Stream) -> None:
-        self.connections.discard(stream)
+    def _closed(self, connection: Stream | TLSArrival) -> None:
+        self.connections.discard(connection)
         self._check_empty()
         if self.on_closed is not None:
             self.on_closed()
@@ -202,7 +242,10 @@ class TornadoGroup(httputil.HTTPServerConnectionDelegate):
     def _sweep(self) -> None:
         self._timer = self.loop.call_later(self._interval, self._sweep)
         now = self.loop.time()
-        for stream in list(self.connections):
+        for arrival in self._arrivals:
+            if arrival.deadline <= now:
+                arrival.expire()
+        for stream in self._streams:
             stage = stream.overdue(now, self._limits, self._least)
             if stage is not None and not (stage in (Stage.IDLE, Stage.FIRST) and _has_sent(stream)):
                 self._expire(stream, stage)
@@ -226,7 +269,7 @@ class TornadoGroup(httputil.HTTPServerConnectionDelegate):
             return
         self.draining = True
         self.keeping = False
-        websockets = [stream for stream in self.connections if stream.websocket is not None]
+        websockets = [stream for stream in self._streams if stream.websocket is not None]
         pace = min(_PACE, graceful * _PART / max(1, len(websockets)))
         for number, stream in enumerate(websockets):
             self.loop.call_later(number * pace, self._send_away, stream)
@@ -252,8 +295,10 @@ class TornadoGroup(httputil.HTTPServerConnectionDelegate):
         self.drain()
         self._limits |= {Stage.IDLE: SOON, Stage.FIRST: FIRST_SOON}
         self._interval = SOON
-        for stream in self.connections:
+        for stream in self._streams:
             stream.give_time()
+        for arrival in self._arrivals:
+            arrival.hurry(self.loop.time() + FIRST_SOON)
         if self._timer is not None:
             self._timer.cancel()
             self._sweep()
@@ -261,7 +306,9 @@ class TornadoGroup(httputil.HTTPServerConnectionDelegate):
     def abort(self) -> None:
         """The graceful time is over: handlers see their connections closed, and are cancelled."""
         self.drain()
-        for stream in list(self.connections):
+        for arrival in self._arrivals:
+            arrival.close()
+        for stream in self._streams:
             if stream.websocket is not None:
                 _close_websocket(stream, _GOING_AWAY)
             elif stream.at_work:

@@ -164,6 +164,7 @@ class TornadoExchange(httputil.HTTPConnection):
         return self._inner.write(chunk)
 
     def finish(self) -> None:
+        self.connection.answered = True  # before: the connection may be closed in there
         try:
             self._inner.finish()
         finally:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from math import inf
 from typing import Any
 
-from tornado.iostream import IOStream
+from tornado.iostream import IOStream, SSLIOStream
 from tornado.websocket import WebSocketHandler
 
 from aserve.protocols.lingering import unconfirmed
@@ -32,8 +32,9 @@ class Stream(IOStream):
     by whomever.
 
     received, sent: bytes. turns: requests that were waited for, the present one included. at_work: a
-    head is complete, and its response not. ending: no other request is waited for; of a WebSocket: it
-    was told to go. detached: it is no HTTP any more. websocket: who has it then, if it is one.
+    head is complete, and its response not. answered: the last of its response is written. ending: no other
+    request is waited for; of a WebSocket: it was told to go. detached: it is no HTTP any more. websocket:
+    who has it then, if it is one.
     """
 
     def __init__(
@@ -52,6 +53,7 @@ class Stream(IOStream):
         self.sent = 0
         self.turns = 0
         self.at_work = False
+        self.answered = False
         self.ending = False
         self.detached = False
         self.websocket: WebSocketHandler | None = None
@@ -82,7 +84,7 @@ class Stream(IOStream):
     def await_request(self) -> None:
         """From now on another request is waited for."""
         self.turns += 1
-        self.at_work = False
+        self.at_work = self.answered = False
         self._before = self.received
 
     def stage(self) -> Stage:
@@ -120,3 +122,16 @@ class Stream(IOStream):
     def give_time(self) -> None:
         """Count the time of what is waited for from the next look on."""
         self._progress = None
+
+
+class SecureStream(Stream, SSLIOStream):
+    """One over TLS; the handshake of its socket is complete."""
+
+    def close_fd(self) -> None:
+        # What is cut off must not look complete (RFC 8446 §6.1).
+        if not self.writing() and (self.answered or self.detached or not self.at_work):
+            try:
+                self.socket.unwrap()
+            except (OSError, ValueError):  # the client's own has not come, as nearly always
+                pass
+        super().close_fd()

@@ -17,6 +17,7 @@ NO_APPLICATION_PROTOCOL: Final = bytes((21, 3, 3, 0, 2, 2, 120))
 LONGEST: Final = 2**16
 """Bytes of a ClientHello that are held for a look at it."""
 
+_SPOKEN: Final = frozenset({b"http/1.1", b"http/1.0"})
 _CLIENT_HELLO: Final = 1
 _ALPN: Final = 16
 
@@ -34,6 +35,19 @@ def offered_protocols(data: bytes) -> list[bytes] | None:
         return _alpn(hello)
     except (IndexError, ValueError):
         return []
+
+
+def unspoken(offered: list[bytes]) -> str:
+    """Why nothing that a client offers can be spoken with it; "" if something can, or it offers nothing."""
+    if not offered or not _SPOKEN.isdisjoint(offered):
+        return ""
+    names = ", ".join(ascii(name.decode("latin-1"))[1:-1] for name in offered[:4])
+    return f"no protocol in common, offered: {names}"
+
+
+def looks_like_text(data: bytes) -> bool:
+    """Whether this is HTTP rather than TLS: a method, or the empty line before it."""
+    return data[:1].isalpha() or data[:1] in (b"\r", b"\n")
 
 
 def _message(data: bytes) -> tuple[bytes, bool]:

@@ -27,8 +27,6 @@ logger: Final = logging.getLogger("aserve")
 SPOKEN: Final = ("http/1.1",)
 """What the server speaks over TLS (RFC 7301 §6)."""
 
-_HTTP_1_0: Final = b"http/1.0"
-
 
 class TLSHandshake(LingeringConnection):
     """An accepted connection, until its TLS handshake is complete; then an `Http1Connection` follows.
@@ -110,7 +108,7 @@ class TLSHandshake(LingeringConnection):
         self.reading = Reading.HEAD
         self._opening += data
         opening = self._opening
-        if _looks_like_text(opening):
+        if clienthello.looks_like_text(opening):
             refusal = replace(policy.PLAIN_ON_TLS, bodiless=opening.startswith(b"HEAD "))
             logger.info("refused: %d %s client=%s", refusal.status, refusal.text, self.peer())
             self.send_refusal(refusal)
@@ -118,9 +116,8 @@ class TLSHandshake(LingeringConnection):
         offered = clienthello.offered_protocols(opening)
         if offered is None:
             return
-        if offered and SPOKEN[0].encode() not in offered and _HTTP_1_0 not in offered:
-            names = ", ".join(ascii(name.decode("latin-1"))[1:-1] for name in offered[:4])
-            self._refuse(f"no protocol in common, offered: {names}", clienthello.NO_APPLICATION_PROTOCOL)
+        if reason := clienthello.unspoken(offered):
+            self._refuse(reason, clienthello.NO_APPLICATION_PROTOCOL)
             return
         self._opening = b""
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
@@ -137,7 +134,7 @@ class TLSHandshake(LingeringConnection):
             if self._outgoing.pending:
                 self.transport.write(self._outgoing.read())
         except ssl.SSLError as error:
-            self._refuse(_reason(error), self._outgoing.read())
+            self._refuse(reason_of(error), self._outgoing.read())
         except (OSError, ValueError) as error:  # such as a hook of the user's that goes wrong
             self._refuse(f"{type(error).__name__}: {error}", self._outgoing.read())
         else:
@@ -207,12 +204,7 @@ def _proxy_header(group: ConnectionGroup) -> ProxyHeader | None:
     return ProxyHeader(versions)
 
 
-def _looks_like_text(data: bytes) -> bool:
-    """Whether this is HTTP rather than TLS: a method, or the empty line before it."""
-    return data[:1].isalpha() or data[:1] in (b"\r", b"\n")
-
-
-def _reason(error: ssl.SSLError) -> str:
+def reason_of(error: ssl.SSLError) -> str:
     """What OpenSSL says, in a line."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"the client's certificate: {error.verify_message}"

@@ -17,6 +17,8 @@ from aserve.protocols.tls_info import TLSInfo
 
 # What one record holds at most (RFC 8446 §5.1): a read returns no more.
 _RECORD: Final = 16 * 1024
+# Bytes of TLS's own answers that wait for a client.
+_MOST_ANSWERS: Final = 64 * 1024
 # Bytes that are encrypted at a time: then it is looked whether the client keeps up, and nothing that a
 # slow one may never take exists twice.
 _SLICE: Final = 256 * 1024
@@ -96,6 +98,7 @@ class TLSTransport(asyncio.Transport, asyncio.Protocol):
         """
         if self._shut:
             return bool(self._protocol.eof_received())
+        self.read_on()  # if something of it waits
         self._end()
         return not self._closing or bool(self._backlog)
 
@@ -114,6 +117,7 @@ class TLSTransport(asyncio.Transport, asyncio.Protocol):
 
     def resume_writing(self) -> None:
         self._full = False
+        self._flush()
         self._send_on()
         if self._full:
             return
@@ -145,7 +149,7 @@ class TLSTransport(asyncio.Transport, asyncio.Protocol):
             if not incoming.pending and not tls.pending():
                 break
         if self._outgoing.pending:  # such as the answer to a new key
-            self._flush()
+            self._answer()
 
     def pause_reading(self) -> None:
         self._paused = True
@@ -167,6 +171,13 @@ class TLSTransport(asyncio.Transport, asyncio.Protocol):
         self._ended = True
         if not self._protocol.eof_received():
             self.close()
+
+    def _answer(self) -> None:
+        """Send what TLS itself has to say; but nobody fills the memory with answers that he does not read."""
+        if not self._full:
+            self._flush()
+        elif self._outgoing.pending > _MOST_ANSWERS:
+            self.abort()
 
     def _break(self) -> None:
         """What has come is not what the client has sent: nothing can be said any more but that."""
@@ -264,10 +275,10 @@ class TLSTransport(asyncio.Transport, asyncio.Protocol):
         if self._closing:
             return
         self._closing = True
-        if self._backlog and not self._raw.is_closing():
-            self._raw.pause_reading()
-        else:
+        if not self._backlog or self._raw.is_closing():
             self._finish()
+        elif not self._paused:
+            self._raw.pause_reading()
 
     def _finish(self) -> None:
         if not self._raw.is_closing():

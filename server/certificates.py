@@ -100,7 +100,7 @@ class Certificates:
                 self._contexts_of(files)  # to see whether they will do
             else:
                 self._take(files)
-        except UsageError as error:
+        except (UsageError, OSError) as error:  # no descriptors are left, perhaps
             self._not_yet(error, now)
             return False
         self._failing_since, self._told = math.inf, ""
@@ -112,7 +112,7 @@ class Certificates:
         self._version += 1
         return not self._board.write(self._version, files.dump())
 
-    def _not_yet(self, error: UsageError, now: float) -> None:
+    def _not_yet(self, error: Exception, now: float) -> None:
         self._failing_since = min(self._failing_since, now)
         if now - self._failing_since >= PATIENCE and str(error) != self._told:
             self._told = str(error)
@@ -147,12 +147,16 @@ class Certificates:
         content = self._board.read()
         if content is None:
             return  # it is just being written
-        self._version = version
         try:
-            self._files = self._files.load(content)
-            self._take(self._files)
-        except (UsageError, ValueError) as error:  # the supervisor has done the same
+            files = self._files.load(content)
+            self._take(files)
+        except OSError:  # no descriptors are left: it is tried again
+            return
+        except (UsageError, ValueError) as error:  # but the supervisor has done the same
             _log.error("new certificates are not used: %s; those of before stay in use", error)
+        else:
+            self._files = files
+        self._version = version
 
     # -- contexts -----------------------------------------------------------------------------
 

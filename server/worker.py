@@ -249,10 +249,6 @@ def tornado_adapter(app: Any, settings: Settings) -> Adapter:
             "Tornado does not read the PROXY protocol: leave --proxy-protocol out, and have the proxy "
             "set X-Forwarded-For"
         )
-    if settings.secure:
-        raise ApplicationLoadError(
-            "with Tornado's own HTTP server there is no TLS: leave --certfile out, and have a proxy do it"
-        )
     return TornadoAdapter(app)
 
 

@@ -264,12 +264,6 @@ def test_with_other_worker_classes(serve: Serve, tmp_path: Path, kind: str) -> N
     assert serial(server) != before
 
 
-def test_not_with_tornado(serve: Serve, tmp_path: Path) -> None:
-    server = serve(*issue(tmp_path).options, "-k", "tornado", "apps.tornado_app:app", cwd=TESTS, ready=False)
-    assert server.wait() == 4
-    assert "there is no TLS: leave --certfile out" in server.output()
-
-
 def test_behind_a_proxy_that_names_the_client(serve: Serve, tmp_path: Path) -> None:
     """The PROXY protocol's header comes before the handshake."""
     server = serve(*issue(tmp_path).options, "--proxy-protocol", "v1", WSGI, cwd=TESTS)
