@@ -122,6 +122,9 @@ async def test_reloads_under_load(serve: Serve, code: Code) -> None:
         code.asgi(version, on_import="time.sleep(0.3)")
         server.signal(signal.SIGHUP)
         await wait_line(server, f"reload complete: gen={generation} ")
+        async with asyncio.timeout(20):
+            while version not in load.answers:  # nobody may have asked since then
+                await asyncio.sleep(0.01)
     over.set()
     await running
     assert load.failures == [], server.output()
