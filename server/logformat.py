@@ -150,7 +150,7 @@ def compile_format(
 
     `text` is the name of a format (common, combined, json) or a format of gunicorn's atoms: h client,
     l '-', u user, t date, r request line, m method, U path, q query, H protocol, s status, B and b bytes
-    of the body (b: '-' for none), f referer, a user agent, T M D L time in seconds, milliseconds,
+    of the body, f referer, a user agent, T M D L time in seconds, milliseconds,
     microseconds and decimal seconds, p process id, w close code of a WebSocket or '-', {name}i request
     header, {name}o response header, {name}e variable. `monotonic` is the clock of `Exchange.started`,
     `clock` the wall's; both in seconds. With `journal` the function makes an entry of the journal, of
