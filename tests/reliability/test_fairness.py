@@ -46,12 +46,12 @@ async def test_a_burst_of_kept_connections_is_shared_out(
 async def test_nobody_waits_for_a_worker_that_is_stopped(serve: Serve, code: Code) -> None:
     code.asgi()
     server = serve("main:app", "-w", "3")
-    stopped, *others = server.worker_pids()
+    stopped = server.worker_pids()[0]
     os.kill(stopped, signal.SIGSTOP)
     try:
-        counts = await burst(server, 100)
-        assert set(counts) == set(others)
+        assert stopped not in await burst(server, 100)
     finally:
         os.kill(stopped, signal.SIGCONT)
-    counts = await burst(server, 100)
-    assert set(counts) == {stopped, *others}
+    async with asyncio.timeout(20):
+        while stopped not in await burst(server, 100):
+            pass  # the others do not wait for one that the system has not woken yet
