@@ -8,6 +8,7 @@ waits for the client.
 from __future__ import annotations
 
 import asyncio
+from time import monotonic
 from typing import TYPE_CHECKING, Final
 
 from aserve.protocols.errors import ClientDisconnectedError, ResponseError
@@ -48,7 +49,8 @@ class Exchange(Starting):
     request: its head; method, target, http_version, headers: what that says.
     plain: nothing in it is special; takes_trailers is there only if it is not plain.
     state, status, response_headers, body_sent (bytes): the response.
-    started: the group's time in seconds when it was begun, 0 before.
+    started: the monotonic time in seconds when it was begun, to a second unless the group is `exact`; 0
+    before. Not the loop's: uvloop's counts milliseconds, and stands still during a turn.
     origin: what a trusted proxy says of where the request comes from, None for nothing.
     """
 
@@ -254,11 +256,6 @@ class Exchange(Starting):
         self.connection.drain()
         return ResponseError(f"content-length is {announced}, the body has {size} bytes")
 
-    def _misplaced(self, text: str) -> Exception:
-        if self.state is _LOST or self.state is _BROKEN or self.disconnected:
-            return ClientDisconnectedError("the client has disconnected")
-        return ResponseError(text)
-
     # Ends that are not the response's own
 
     def fail(self) -> None:
@@ -277,7 +274,7 @@ class Exchange(Starting):
 
     def turn_away(self) -> None:
         """Answer that there is no capacity for it (RFC 9110 §15.6.4), before it has begun."""
-        self.started = self.connection.group.now()
+        self.started = monotonic()
         self.persistent = self.persistent and self.received
         self.start(503, [(b"content-type", b"text/plain; charset=utf-8"), (b"retry-after", b"1")])
         self.write(b"Service Unavailable")

@@ -8,17 +8,19 @@ import logging
 import random
 import select
 import socket
-import time
 from collections.abc import Callable, Coroutine
 from functools import partial
 from math import inf
 from select import POLLERR, POLLHUP, poll  # by name: see threads.py
+from time import monotonic
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from aserve.protocols.clock import Clock
+from aserve.protocols.headers import watch
 from aserve.protocols.http1 import Http1Connection
 from aserve.protocols.lingering import LINGER_SPAN, LingeringConnection
 from aserve.protocols.options import ConnectionOptions
+from aserve.protocols.policy import PROXY_FIELDS
 from aserve.protocols.serving import both
 from aserve.protocols.states import Response
 
@@ -62,7 +64,6 @@ class ConnectionGroup:
     on_sweep: called at every sweep, about once a second while the loop is alive. on_stuck: called
     with an exchange whose application does not end, long after its time was over. on_closed: called
     when a connection is gone.
-    now: the time in seconds that `Exchange.started` is of, if `exact`.
     gathers: whether `writelines` of the loop's transports can be used.
     context: what a request's context is a copy of. The context that a callback runs in will not
     do: the loop may have taken it from another request's application.
@@ -88,8 +89,6 @@ class ConnectionGroup:
         self.access_log = access_log
         # Whether it matters to a fraction of a sweep when a request was begun.
         self.exact = access_log is not None or options.request_timeout > 0
-        # uvloop's own time stands still during a turn of the loop, and counts milliseconds.
-        self.now = time.monotonic if access_log is not None else loop.time
         self.on_sweep: Callable[[], None] | None = None
         self.on_closed: Callable[[], None] | None = None
         self.connections: set[LingeringConnection] = set()
@@ -214,7 +213,7 @@ class ConnectionGroup:
         if self.paused:
             self._check_paused()
         if self.options.request_timeout:
-            self._check_running(self.now())
+            self._check_running(monotonic())
         if self.on_sweep is not None:
             self.on_sweep()
 
@@ -281,7 +280,6 @@ class ConnectionGroup:
         """Have `call` called with each exchange that is complete, besides the access log."""
         self.access_log = both(self.access_log, call)
         self.exact = True
-        self.now = time.monotonic
 
     # What is held
 
@@ -301,7 +299,7 @@ class ConnectionGroup:
     def finished(self, exchange: Exchange) -> None:
         """A response ended before it was complete."""
         if self.access_log is not None and (exchange.started or exchange.status):
-            exchange.started = exchange.started or self.now()  # refused before it began
+            exchange.started = exchange.started or monotonic()  # refused before it began
             self.access_log(exchange)
 
     def left(self, exchange: Exchange) -> None:
@@ -392,6 +390,7 @@ class ConnectionGroup:
 
 def _reader_maker(options: ConnectionOptions) -> Callable[[Http1Connection, ConnectionOptions], Reader]:
     """Makes what reads from connections; imported only when it is used."""
+    watch(options.forwarded_fields - PROXY_FIELDS)
     reader_class = _reader_class(options.http)
     if options.proxy_protocol == "off" or options.tls is not None:  # it comes before the handshake
         return reader_class

@@ -37,13 +37,21 @@ RESPONSE_SPECIAL: Final = frozenset(
 )
 
 
-def request_name(name: bytes, uncached: frozenset[bytes] = PROXY_FIELDS) -> bytes:
-    """The lower-cased form of a request header's name; raises `RequestRefusedError` if it is no token.
+# Names that have a meaning for a server in this process, as its user wants it.
+_WATCHED: Final[set[bytes]] = set()
 
-    uncached: names that have a meaning for the server, besides those that always have one.
-    """
+
+def watch(names: frozenset[bytes]) -> None:
+    """From now on look at each header that has one of these names, in lower case."""
+    if not names <= _WATCHED:
+        _WATCHED.update(names)
+        REQUEST_NAMES.clear()
+
+
+def request_name(name: bytes) -> bytes:
+    """The lower-cased form of a request header's name; raises `RequestRefusedError` if it is no token."""
     lower = name.lower()
-    if lower in SPECIAL_HEADERS or lower in PROXY_FIELDS or lower in uncached:
+    if lower in SPECIAL_HEADERS or lower in PROXY_FIELDS or lower in _WATCHED:
         return lower
     if not is_token(lower):
         raise RequestRefusedError(MALFORMED)

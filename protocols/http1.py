@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from math import inf
+from time import monotonic
 from typing import TYPE_CHECKING, Final, cast
 
 from aserve.protocols import policy
@@ -323,7 +324,7 @@ class Http1Connection(RefusingConnection):
             exchange.turn_away()
             return
         group.running.add(exchange)
-        exchange.started = group.now() if group.exact else group.clock.now
+        exchange.started = monotonic() if group.exact else group.clock.now
         exchange.begin()
 
     def _next_exchange(self, exchange: Exchange) -> None:

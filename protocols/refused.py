@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from time import monotonic
 from typing import TYPE_CHECKING, Final
 
 from aserve.protocols.exchange import Exchange
@@ -38,7 +39,7 @@ def refused_exchange(connection: Http1Connection, refusal: Refusal) -> Exchange:
         connection,
         RequestHead(method.decode("latin-1") or "-", target or b"-", version.decode("ascii"), [], None),
     )
-    exchange.started = connection.group.now()
+    exchange.started = monotonic()
     exchange.status = refusal.status
     exchange.response_headers = ()
     exchange.body_sent = refusal.size

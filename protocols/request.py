@@ -277,7 +277,7 @@ class RequestReader:
 
     def _examine(self, name: bytes, value: bytes) -> bytes:
         """The lower-cased form of a name that is not in the cache, with note taken of what it means."""
-        lower = request_name(name, self.options.forwarded_fields)
+        lower = request_name(name)
         if lower == b"host":
             if self.host is not None:
                 raise RequestRefusedError(policy.HOST_REPEATED)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
+from aserve.protocols.errors import ClientDisconnectedError, ResponseError
 from aserve.protocols.fieldlines import HEADS, LENGTHS, LINES, as_tuples, field_line, remember_head
 from aserve.protocols.incoming import Incoming
 from aserve.protocols.response import NO_LENGTH, WITHOUT_BODY, replace_prefix, valid_status
@@ -12,6 +13,8 @@ from aserve.protocols.states import Response
 
 _WAITING = Response.WAITING
 _HELD = Response.HELD
+_LOST = Response.LOST
+_BROKEN = Response.BROKEN
 
 _NONE: Final[frozenset[bytes]] = frozenset()
 
@@ -39,10 +42,6 @@ class Starting(Incoming):
 
     response_headers: Iterable[tuple[bytes, bytes]]
     replaced: frozenset[bytes]
-
-    def _misplaced(self, text: str) -> Exception:
-        """Why the response cannot go on."""
-        raise NotImplementedError
 
     def start(self, status: int, headers: Iterable[tuple[bytes, bytes]], reason: bytes = b"") -> None:
         """Take the response's head. It is held until there are body bytes, or `flush`.
@@ -114,3 +113,9 @@ class Starting(Incoming):
         )
         self.response_headers = headers
         self.state = _HELD
+
+    def _misplaced(self, text: str) -> Exception:
+        """Why the response cannot go on."""
+        if self.state is _LOST or self.state is _BROKEN or self.disconnected:
+            return ClientDisconnectedError("the client has disconnected")
+        return ResponseError(text)

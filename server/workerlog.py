@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from datetime import timedelta
+from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
 from gunicorn.glogging import Logger
@@ -121,6 +122,6 @@ class AccessLog:
             exchange.connection, self._root_path, multithread=False, multiprocess=False
         )
         environs.fill(environ, exchange)
-        elapsed = exchange.connection.group.now() - exchange.started if exchange.started else 0.0
+        elapsed = monotonic() - exchange.started if exchange.started else 0.0
         request = HookRequest(exchange)
         self._log.access(HookResponse(exchange), request, environ, timedelta(seconds=max(0.0, elapsed)))

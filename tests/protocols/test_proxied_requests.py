@@ -153,3 +153,18 @@ async def test_a_header_of_the_users_choice_tells_the_scheme(serving: Serving) -
             assert (await client.ask(request("GET", "/", fields))).status == 200
         schemes = [exchange.origin and exchange.origin.scheme for exchange in host.begun]
         assert schemes == ["https", "http", "https"]
+
+
+async def test_another_server_of_the_process_does_not_hide_it(serving: Serving) -> None:
+    """What names mean is remembered for all of them."""
+    secure = {b"x-own-scheme": "https"}
+    fields = [("X-Own-Scheme", "https")]
+    async with serving() as other, other.client() as client:
+        await client.ask(request("GET", "/", fields))
+        options = {"forwarded_trust": Trust(["*"], secure), "forwarded_fields": frozenset(secure)}
+        async with serving(**options) as host, host.client() as trusted:
+            for _ in range(2):
+                assert (await client.ask(request("GET", "/", fields))).status == 200
+                assert (await trusted.ask(request("GET", "/", fields))).status == 200
+            assert [each.origin and each.origin.scheme for each in host.begun] == ["https", "https"]
+        assert not any(each.origin for each in other.begun)
