@@ -91,6 +91,12 @@ class Supervisor:
         Call it once, from the main thread, while there is no other. Raises BootError if an
         address cannot be bound, or a hook fails.
         """
+        try:
+            return self._run()
+        finally:
+            self._signals.close()  # a program that goes on has no use for them
+
+    def _run(self) -> int:
         self._signals.install()
         self._open()
         self._arrange()

@@ -15,6 +15,7 @@ import pytest
 import aserve
 from tests.embedding.conftest import Script
 from tests.support.client import RawClient, request
+from tests.support.footprint import needs_proc
 from tests.support.host import group_members
 from tests.support.process import ServerProcess
 
@@ -183,6 +184,30 @@ print([signal.getsignal(number) is handler for number in numbers], flush=True)
     program = script(source)
     program.stop()
     assert program.lines("stdout") == ["[True, True, True, True]"]
+
+
+@needs_proc
+@pytest.mark.parametrize("bind", ["127.0.0.1:0", "1.2.3.4:80"], ids=["stopped", "failed"])
+def test_no_descriptor_stays_open(bind: str, script: Script) -> None:
+    source = (
+        APP
+        + f"""\
+before = os.listdir("/proc/self/fd")
+try:
+    aserve.run(app, bind="{bind}")
+except SystemExit as end:
+    print(end.code, flush=True)
+print(sorted(set(os.listdir("/proc/self/fd")) - set(before)), flush=True)
+"""
+    )
+    starts = bind.endswith(":0")
+    program = script(source, ready=starts)
+    if starts:
+        program.stop()
+        assert program.lines("stdout") == ["[]"]
+    else:
+        end(program, 0)
+        assert program.lines("stdout") == ["3", "[]"]
 
 
 # -- mistakes -------------------------------------------------------------------------------------
