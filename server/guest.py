@@ -153,7 +153,7 @@ class Guest(Overseer):
                 self._limit.cancel()
             self._limit = self._loop.call_at(when, self._give_up, seconds)
 
-    def access_log(self, loop: asyncio.AbstractEventLoop) -> AccessLog | None:
+    def access_log(self) -> AccessLog | None:
         """See `Overseer`."""
         return open_access_log(self._settings)
 

@@ -97,7 +97,10 @@ def apply(settings: Settings) -> Applied:
             names = set(content.get("loggers") or ())
             logging.config.dictConfig(content)
     except Exception as error:  # whatever the code that it names may raise
-        raise UsageError(f"{where}: {_reason(error)}: correct it there") from error
+        advice = "correct it there"
+        if isinstance(content, dict) and content.get("root") is _GUNICORNS_DEFAULTS["root"]:
+            advice += ", or write a root of its own: this one is gunicorn's, with the handler console"
+        raise UsageError(f"{where}: {_reason(error)}: {advice}") from error
     return Applied(
         next((name for name in ERROR_NAMES if name in names), None),
         next((name for name in ACCESS_NAMES if name in names), None),

@@ -47,7 +47,7 @@ _JOURNAL: Final = (
     "\nPRIORITY=6\nSYSLOG_IDENTIFIER=aserve.access\nLOGGER=aserve.access\nHTTP_CLIENT=%(h)s\nHTTP_USER=%(u)s"
     "\nHTTP_METHOD=%(m)s\nHTTP_TARGET=%(target)s\nHTTP_PROTOCOL=%(H)s\nHTTP_STATUS=%(s)s\nHTTP_BYTES=%(B)s"
     "\nHTTP_DURATION_USEC=%(D)s\nHTTP_HOST=%({host}i)s\nHTTP_REFERER=%(f)s\nHTTP_USER_AGENT=%(a)s"
-    "\nREQUEST_ID=%(id)s\nTRACE_ID=%(trace)s\nSPAN_ID=%(span)s"
+    "\nREQUEST_ID=%(id)s\nTRACE_ID=%(trace)s\nSPAN_ID=%(span)s\nWEBSOCKET_CLOSE_CODE=%(w)s"
 )
 """What an entry of the journal has besides its text."""
 

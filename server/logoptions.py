@@ -102,7 +102,7 @@ class LogSettings(ProcessSettings):
         parse=validators.text,
         default_text="none: no access log",
         gunicorn="accesslog",
-        elsewhere=("--access-log", "--no-access-log"),
+        elsewhere=("--access-log",),
         help="Where to write a line per request; - is standard output.",
     )
     access_log_format: str = option(

@@ -6,7 +6,6 @@ supervisor or inside another program, derive from `Overseer`.
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Callable
 from typing import Protocol, TypeAlias
@@ -54,7 +53,7 @@ class Overseer:
     def expect_end(self, status: int, seconds: float) -> None:
         """The service ends in that many seconds; as a process it would have that exit status."""
 
-    def access_log(self, loop: asyncio.AbstractEventLoop) -> AccessLog | None:
+    def access_log(self) -> AccessLog | None:
         """Open the access log, if there is one. Raises BootError if it cannot be opened."""
         return None
 
@@ -118,7 +117,7 @@ class Supervision(Overseer):
         # Nothing beats while the loop is closed and threads end.
         self._slot.beat = time.monotonic() + seconds
 
-    def access_log(self, loop: asyncio.AbstractEventLoop) -> AccessLog | None:
+    def access_log(self) -> AccessLog | None:
         """Open it as the settings say."""
         return open_access_log(self._settings)
 

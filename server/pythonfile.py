@@ -48,12 +48,7 @@ class PythonFile(PythonSource):
 
     def execute(self) -> ModuleType:
         """Execute it as a module of its own, whatever was compiled of it before."""
-        try:
-            self.text = Path(self.path).read_bytes()
-        except OSError as error:
-            raise ConfigFileError(
-                f"--config: cannot read {self.name!r}: {error.strerror}: name a file that is there"
-            ) from error
+        self.read()
         module = ModuleType(_MODULE_NAME)
         module.__file__ = self.path
         sys.modules[_MODULE_NAME] = module  # as for any import; data classes and pickle look there

@@ -55,7 +55,12 @@ def _suggestion(flag: str, more_flags: Iterable[str]) -> str:
         entry = by_flag(table).get(flag)
         if entry is not None:
             ours = entry.met_by
-            what = f"write {ours.label} {ours.metavar}".rstrip() if ours is not None else entry.why
+            if ours is None:
+                what = entry.why
+            elif flag.startswith("--no-") and ours.default_text.startswith("none"):
+                what = "leave it out"
+            else:
+                what = f"write {ours.label} {ours.metavar}".rstrip()
             return f", which is {server}'s: {what}"
     known = [*more_flags, *(known for option in OPTIONS for known in option.flags)]
     close = difflib.get_close_matches(flag, known, n=1, cutoff=_ALIKE)

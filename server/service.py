@@ -151,7 +151,7 @@ class Service:
     async def _serve(self) -> None:
         settings = self._settings
         loop = asyncio.get_running_loop()
-        self._access_log = access_log = self._overseer.access_log(loop)
+        self._access_log = access_log = self._overseer.access_log()
         self.reopen_logs(only_moved=True)  # signals of the time before were not heard
         self._group = group = self._adapter.group(
             loop,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 
 from aserve.errors import UsageError
 
@@ -27,6 +28,15 @@ class Source:
     def lines(self) -> Mapping[str, int]:
         """Return where each name is given its value; found out when somebody asks."""
         raise NotImplementedError
+
+    def read(self) -> None:
+        """Have its text. Raises ConfigFileError."""
+        try:
+            self.text = Path(self.path).read_bytes()
+        except OSError as error:
+            raise ConfigFileError(
+                f"--config: cannot read {self.name!r}: {error.strerror}: name a file that is there"
+            ) from error
 
     def place(self, line: int | None) -> str:
         """Return file and line for a message."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, Final
 
 from aserve.origin import origin
@@ -28,12 +27,7 @@ class TomlFile(Source):
 
         Raises ConfigFileError.
         """
-        try:
-            self.text = Path(self.path).read_bytes()
-        except OSError as error:
-            raise ConfigFileError(
-                f"--config: cannot read {self.name!r}: {error.strerror}: name a file that is there"
-            ) from error
+        self.read()
         found = self._parsed()
         self._names = {name: name.replace("-", "_") for name in found}
         if len(set(self._names.values())) < len(found):

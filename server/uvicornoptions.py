@@ -72,7 +72,7 @@ OPTIONS: Final[tuple[Foreign, ...]] = (
         flags=("--env-file",),
         why="have the service manager set variables (EnvironmentFile=, --env-file of docker), or `--env`",
     ),
-    Foreign(name="log_config", flags=("--log-config",), why="the server's log has a format of its own"),
+    Foreign(name="log_config", flags=("--log-config",)),
     Foreign(name="log_level", flags=("--log-level",), note="`debug` in place of `trace`"),
     Foreign(
         name="access_log",

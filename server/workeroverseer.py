@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from typing import TYPE_CHECKING, Final
 
@@ -58,7 +57,7 @@ class Arbitration(Overseer):
         """Beat once more. The arbiter waits for as long as its timeout says, and kills after that."""
         self._worker.notify()
 
-    def access_log(self, loop: asyncio.AbstractEventLoop) -> AccessLog | None:
+    def access_log(self) -> AccessLog | None:
         """gunicorn's, if it is wanted. It counts as well, for max_requests."""
         worker = self._worker
         wanted = workerlog.is_wanted(worker.log, worker.cfg)

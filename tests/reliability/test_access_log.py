@@ -116,7 +116,7 @@ def test_the_journal(serve: Serve, app_dir: Path) -> None:
     assert fields["PRIORITY"] == "6"
     assert fields["SYSLOG_IDENTIFIER"] == "aserve.access"
     assert (fields["HTTP_METHOD"], fields["HTTP_STATUS"], fields["HTTP_BYTES"]) == ("GET", "200", "5")
-    assert fields["HTTP_USER_AGENT"] == "me"
+    assert (fields["HTTP_USER_AGENT"], fields["WEBSOCKET_CLOSE_CODE"]) == ("me", "-")
     assert '"GET /a%0APRIORITY=1 HTTP/1.1" 200 5' in fields["MESSAGE"]
 
 

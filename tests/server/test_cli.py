@@ -107,6 +107,10 @@ def test_little_is_imported_to_say_the_version(tmp_path: Path) -> None:
             ["--no-such-thing", "x", "main:app"],
             "there is no option --no-such-thing: aserve --help lists them",
         ),
+        (
+            ["--no-access-log", "main:app"],
+            "there is no option --no-access-log, which is uvicorn's: leave it out",
+        ),
         (["--ssl-certfile", "x", "main:app"], "there is no option --ssl-certfile: write --certfile FILE"),
         (["--spew", "main:app"], "there is no option --spew, which is gunicorn's: use python -m trace, or a"),
         (

@@ -278,3 +278,11 @@ def test_loggers_of_other_servers_lead_to_our_log(script: Script) -> None:
         "by uvicorn.error",
         "by flask",
     ]
+
+
+def test_gunicorns_root_needs_gunicorns_handler(tmp_path: Path) -> None:
+    """gunicorn ends as well; which root is meant stands nowhere in the user's own file."""
+    handlers = {"a": {"class": "logging.StreamHandler"}}
+    (tmp_path / "handlers.json").write_text(json.dumps({"version": 1, "handlers": handlers}))
+    message = refused("--log-config-json", "handlers.json", "main:app", cwd=tmp_path)
+    assert "or write a root of its own: this one is gunicorn's" in message
