@@ -14,7 +14,7 @@ from typing import Final
 
 from aserve.protocols import clienthello, policy
 from aserve.protocols.lingering import LINGER_SPAN
-from aserve.protocols.tls_handshake import reason_of
+from aserve.protocols.tls_handshake import advance, reason_of
 
 logger: Final = logging.getLogger("aserve")
 
@@ -138,7 +138,7 @@ class TLSArrival:
         self._loop.remove_reader(tls.fileno())
         self._loop.remove_writer(tls.fileno())
         try:
-            tls.do_handshake()
+            advance(tls)
         except ssl.SSLWantReadError:
             self._loop.add_reader(tls.fileno(), self._go_on, tls)
         except ssl.SSLWantWriteError:

@@ -3,24 +3,17 @@
 from __future__ import annotations
 
 import random
-import ssl
 
 import pytest
 
 from aserve.protocols import clienthello
 from aserve.protocols.clienthello import offered_protocols
+from tests.support import certificates
 
 
-def hello(*protocols: str, name: str = "localhost") -> bytes:
+def hello(*protocols: str) -> bytes:
     """What OpenSSL says first."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    if protocols:
-        context.set_alpn_protocols(list(protocols))
-    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-    tls = context.wrap_bio(incoming, outgoing, server_hostname=name)
-    with pytest.raises(ssl.SSLWantReadError):
-        tls.do_handshake()
-    return outgoing.read()
+    return certificates.hello(certificates.context(protocols=protocols))
 
 
 @pytest.mark.parametrize("protocols", [(), ("h2",), ("h2", "http/1.1"), ("x" * 255, "y")])
