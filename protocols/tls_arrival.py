@@ -62,6 +62,7 @@ class TLSArrival:
         self._begun = False
         self._refused = False
         self._timer: asyncio.TimerHandle | None = None
+        self._again = _AGAIN
         loop.add_reader(sock.fileno(), self._look)
 
     def hurry(self, first: float) -> None:
@@ -111,7 +112,8 @@ class TLSArrival:
         offered = clienthello.offered_protocols(data)
         if offered is None:
             self._loop.remove_reader(sock.fileno())
-            self._timer = self._loop.call_later(_AGAIN, self._look_again)
+            self._timer = self._loop.call_later(self._again, self._look_again)
+            self._again = min(2 * self._again, _AGAIN_LAST)
         elif reason := clienthello.unspoken(offered):
             self._refuse(sock, reason, clienthello.NO_APPLICATION_PROTOCOL)
         else:

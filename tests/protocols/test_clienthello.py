@@ -45,6 +45,8 @@ def test_what_is_none_offers_nothing() -> None:
 def test_it_is_bounded() -> None:
     endless = b"\x16\x03\x01\x40\x00\x01\xff\xff\xff" + b"x" * (0x4000 - 4)
     assert offered_protocols(endless) == []
+    pieces = b"".join(b"\x16\x03\x01\x00\x01" + bytes([each]) for each in b"\x01\x00\x40\x00" + b"x" * 2000)
+    assert offered_protocols(pieces) == []
 
 
 def test_damage_raises_nothing() -> None:
