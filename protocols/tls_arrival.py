@@ -14,13 +14,15 @@ from typing import Final
 
 from aserve.protocols import clienthello, policy
 from aserve.protocols.lingering import LINGER_SPAN
-from aserve.protocols.tls_handshake import advance, reason_of
+from aserve.protocols.tls_handshake import advance
+from aserve.protocols.tls_transport import reason_of
 
 logger: Final = logging.getLogger("aserve")
 
 # Seconds until the next look at a ClientHello of which a part has come: it stays where the library
-# will read it, so that the system does not tell of more.
+# will read it, so that the system does not tell of more. Each time twice as many, up to the last.
 _AGAIN: Final = 0.02
+_AGAIN_LAST: Final = 1.0
 # Bytes that are dropped in a turn of the loop.
 _DROPPED: Final = 64 * 1024
 

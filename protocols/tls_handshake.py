@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final, cast
 from aserve.protocols import clienthello, policy
 from aserve.protocols.lingering import LingeringConnection
 from aserve.protocols.states import Reading
-from aserve.protocols.tls_transport import TLSTransport
+from aserve.protocols.tls_transport import TLSTransport, reason_of
 
 if TYPE_CHECKING:
     from aserve.protocols.group import ConnectionGroup
@@ -230,10 +230,3 @@ def advance(tls: ssl.SSLObject | ssl.SSLSocket) -> None:
     finally:
         if sys.unraisablehook is note:  # else another thread has set its own
             sys.unraisablehook = before
-
-
-def reason_of(error: ssl.SSLError) -> str:
-    """What OpenSSL says, in a line."""
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return f"the client's certificate: {error.verify_message}"
-    return (error.reason or str(error)).replace("_", " ").lower()
