@@ -17,6 +17,9 @@ NO_APPLICATION_PROTOCOL: Final = bytes((21, 3, 3, 0, 2, 2, 120))
 LONGEST: Final = 2**16
 """Bytes of a ClientHello that are held for a look at it."""
 
+_MOST_RECORDS: Final = 1024
+"""Records that it may be in: whenever something comes, it is looked at from its beginning on."""
+
 _SPOKEN: Final = frozenset({b"http/1.1", b"http/1.0"})
 _CLIENT_HELLO: Final = 1
 _ALPN: Final = 16
@@ -53,9 +56,10 @@ def looks_like_text(data: bytes) -> bool:
 def _message(data: bytes) -> tuple[bytes, bool]:
     """The first handshake message without its header, and whether that is all of it."""
     held = bytearray()
-    position = 0
+    position = records = 0
     while position + 5 <= len(data):
-        if data[position] != HANDSHAKE:
+        records += 1
+        if data[position] != HANDSHAKE or records > _MOST_RECORDS:
             return b"", True
         size = int.from_bytes(data[position + 3 : position + 5], "big")
         held += data[position + 5 : position + 5 + size]

@@ -14,13 +14,15 @@ from typing import Final
 
 from aserve.protocols import clienthello, policy
 from aserve.protocols.lingering import LINGER_SPAN
-from aserve.protocols.tls_handshake import reason_of
+from aserve.protocols.tls_handshake import advance
+from aserve.protocols.tls_transport import reason_of
 
 logger: Final = logging.getLogger("aserve")
 
 # Seconds until the next look at a ClientHello of which a part has come: it stays where the library
-# will read it, so that the system does not tell of more.
+# will read it, so that the system does not tell of more. Each time twice as many, up to the last.
 _AGAIN: Final = 0.02
+_AGAIN_LAST: Final = 1.0
 # Bytes that are dropped in a turn of the loop.
 _DROPPED: Final = 64 * 1024
 
@@ -62,6 +64,7 @@ class TLSArrival:
         self._begun = False
         self._refused = False
         self._timer: asyncio.TimerHandle | None = None
+        self._again = _AGAIN
         loop.add_reader(sock.fileno(), self._look)
 
     def hurry(self, first: float) -> None:
@@ -111,7 +114,8 @@ class TLSArrival:
         offered = clienthello.offered_protocols(data)
         if offered is None:
             self._loop.remove_reader(sock.fileno())
-            self._timer = self._loop.call_later(_AGAIN, self._look_again)
+            self._timer = self._loop.call_later(self._again, self._look_again)
+            self._again = min(2 * self._again, _AGAIN_LAST)
         elif reason := clienthello.unspoken(offered):
             self._refuse(sock, reason, clienthello.NO_APPLICATION_PROTOCOL)
         else:
@@ -138,7 +142,7 @@ class TLSArrival:
         self._loop.remove_reader(tls.fileno())
         self._loop.remove_writer(tls.fileno())
         try:
-            tls.do_handshake()
+            advance(tls)
         except ssl.SSLWantReadError:
             self._loop.add_reader(tls.fileno(), self._go_on, tls)
         except ssl.SSLWantWriteError:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl
+import sys
 from dataclasses import replace
 from math import inf
 from typing import TYPE_CHECKING, Final, cast
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Final, cast
 from aserve.protocols import clienthello, policy
 from aserve.protocols.lingering import LingeringConnection
 from aserve.protocols.states import Reading
-from aserve.protocols.tls_transport import TLSTransport
+from aserve.protocols.tls_transport import TLSTransport, reason_of
 
 if TYPE_CHECKING:
     from aserve.protocols.group import ConnectionGroup
@@ -129,7 +130,7 @@ class TLSHandshake(LingeringConnection):
         assert tls is not None
         self._incoming.write(data)
         try:
-            tls.do_handshake()
+            advance(tls)
         except ssl.SSLWantReadError:
             if self._outgoing.pending:
                 self.transport.write(self._outgoing.read())
@@ -204,8 +205,28 @@ def _proxy_header(group: ConnectionGroup) -> ProxyHeader | None:
     return ProxyHeader(versions)
 
 
-def reason_of(error: ssl.SSLError) -> str:
-    """What OpenSSL says, in a line."""
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return f"the client's certificate: {error.verify_message}"
-    return (error.reason or str(error)).replace("_", " ").lower()
+def advance(tls: ssl.SSLObject | ssl.SSLSocket) -> None:
+    """Go on with a handshake; raises what `do_handshake` raises, and ValueError for a name that is no ASCII.
+
+    Of a client's request for such a name (RFC 6066 §3) `ssl` tells `sys.unraisablehook`, so that anybody
+    could fill the log with tracebacks.
+    """
+    before = sys.unraisablehook
+    unfit: list[ValueError] = []
+
+    def note(raised: sys.UnraisableHookArgs) -> None:
+        if isinstance(raised.exc_value, UnicodeDecodeError) and isinstance(raised.object, bytes):
+            unfit.append(raised.exc_value)
+        else:
+            before(raised)
+
+    sys.unraisablehook = note
+    try:
+        tls.do_handshake()
+    except ssl.SSLError:
+        if unfit:
+            raise unfit[0] from None
+        raise
+    finally:
+        if sys.unraisablehook is note:  # else another thread has set its own
+            sys.unraisablehook = before

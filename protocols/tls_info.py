@@ -37,7 +37,8 @@ class TLSInfo:
 
     version, cipher: OpenSSL's names. server_name: what the client has asked for, None for nothing.
     server_certificate: the one that was sent, as text. chain: the client's certificates as text, its own
-    first; client: what stands in that one, None if there is none. All of them were verified.
+    first, which was verified, and the others as it has sent them; client: what stands in its own, None if
+    there is none.
     """
 
     version: str

@@ -8,12 +8,18 @@ before a handshake (plain HTTP, the PROXY protocol).
 from __future__ import annotations
 
 import asyncio
+import logging
 import ssl
 from collections import deque
 from collections.abc import Iterable
-from typing import Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
 
 from aserve.protocols.tls_info import TLSInfo
+
+if TYPE_CHECKING:
+    from aserve.protocols.lingering import LingeringConnection
+
+logger: Final = logging.getLogger("aserve")
 
 # What one record holds at most (RFC 8446 §5.1): a read returns no more.
 _RECORD: Final = 16 * 1024
@@ -139,8 +145,9 @@ class TLSTransport(asyncio.Transport, asyncio.Protocol):
                 break
             except ssl.SSLZeroReturnError:
                 data = b""
-            except ssl.SSLError:
-                self._break()
+            except ssl.SSLError as error:
+                self._flush()  # OpenSSL says to the client as well what was wrong
+                self._break(f"what was received is not TLS: {reason_of(error)}")
                 return
             if not data:
                 self._end()
@@ -177,11 +184,12 @@ class TLSTransport(asyncio.Transport, asyncio.Protocol):
         if not self._full:
             self._flush()
         elif self._outgoing.pending > _MOST_ANSWERS:
-            self.abort()
+            self._break("the client does not read what TLS answers")
 
-    def _break(self) -> None:
-        """What has come is not what the client has sent: nothing can be said any more but that."""
-        self._flush()
+    def _break(self, reason: str) -> None:
+        """End the connection because of what its client does."""
+        if not self._closing:
+            logger.info("closed: %s client=%s", reason, cast("LingeringConnection", self._protocol).peer())
         self.abort()
 
     # Writing
@@ -311,3 +319,10 @@ class TLSTransport(asyncio.Transport, asyncio.Protocol):
         if name == "ssl_object":
             return self._tls
         return self._raw.get_extra_info(name, default)
+
+
+def reason_of(error: ssl.SSLError) -> str:
+    """What OpenSSL says, in a line."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"the client's certificate: {error.verify_message}"
+    return (error.reason or str(error)).replace("_", " ").lower()

@@ -1,7 +1,9 @@
 """Certificates (X.509), as far as the server has to know what stands in them: RFC 5280.
 
-`ssl` decodes only a peer's that it has verified. This reads what comes from a file of the server's own,
-or has been through OpenSSL before.
+`ssl` decodes only a peer's that it has verified: none of the server's own, whose names and dates are needed
+here, and no names in the notation of RFC 4514, which ASGI's extension `tls` wants. A library for it would
+be a compiled dependency of everybody who serves HTTPS, for these few fields. What is read is no hostile
+input: a file of the server's own, or what OpenSSL has verified.
 """
 
 from __future__ import annotations

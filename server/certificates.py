@@ -103,6 +103,8 @@ class Certificates:
         except (UsageError, OSError) as error:  # no descriptors are left, perhaps
             self._not_yet(error, now)
             return False
+        # Nobody is asked again who goes on with a session; the keys of those end with the generation.
+        others_are_trusted = files.authorities != self._files.authorities
         self._failing_since, self._told = math.inf, ""
         self._files, self._seen = files, files.stamps
         _log.info("certificates changed: %s", ", ".join(map(_summary, files.certificates)) or "authorities")
@@ -110,7 +112,7 @@ class Certificates:
             return True
         self._warn()
         self._version += 1
-        return not self._board.write(self._version, files.dump())
+        return not self._board.write(self._version, files.dump()) or others_are_trusted
 
     def _not_yet(self, error: Exception, now: float) -> None:
         self._failing_since = min(self._failing_since, now)

@@ -3,24 +3,17 @@
 from __future__ import annotations
 
 import random
-import ssl
 
 import pytest
 
 from aserve.protocols import clienthello
 from aserve.protocols.clienthello import offered_protocols
+from tests.support import certificates
 
 
-def hello(*protocols: str, name: str = "localhost") -> bytes:
+def hello(*protocols: str) -> bytes:
     """What OpenSSL says first."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    if protocols:
-        context.set_alpn_protocols(list(protocols))
-    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-    tls = context.wrap_bio(incoming, outgoing, server_hostname=name)
-    with pytest.raises(ssl.SSLWantReadError):
-        tls.do_handshake()
-    return outgoing.read()
+    return certificates.hello(certificates.context(protocols=protocols))
 
 
 @pytest.mark.parametrize("protocols", [(), ("h2",), ("h2", "http/1.1"), ("x" * 255, "y")])
@@ -52,6 +45,8 @@ def test_what_is_none_offers_nothing() -> None:
 def test_it_is_bounded() -> None:
     endless = b"\x16\x03\x01\x40\x00\x01\xff\xff\xff" + b"x" * (0x4000 - 4)
     assert offered_protocols(endless) == []
+    pieces = b"".join(b"\x16\x03\x01\x00\x01" + bytes([each]) for each in b"\x01\x00\x40\x00" + b"x" * 2000)
+    assert offered_protocols(pieces) == []
 
 
 def test_damage_raises_nothing() -> None:

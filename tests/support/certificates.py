@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
+import socket
 import ssl
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -110,6 +112,27 @@ def context(
     if maximum is not None:
         made.maximum_version = maximum
     return made
+
+
+def hello(with_context: ssl.SSLContext, name: str = "localhost") -> bytes:
+    """What a client says first."""
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    with contextlib.suppress(ssl.SSLWantReadError):
+        with_context.wrap_bio(incoming, outgoing, server_hostname=name).do_handshake()
+    return outgoing.read()
+
+
+def no_handshakes() -> tuple[bytes, ...]:
+    """What comes instead of a ClientHello, and one that asks for a name that is none."""
+    strange = hello(context()).replace(b"localhost", b"l\xff\xfealhost")
+    return b"\x16\x03\x01\x00\x05hello", b"\x00" * 100, b"\x80\x2e\x01\x03\x01", b"\x16" * 70_000, strange
+
+
+def send_in_pieces(client: RawClient, data: bytes, size: int) -> None:
+    """Send `data` in segments of `size` bytes."""
+    client.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    for start in range(0, len(data), size):
+        client.send(data[start : start + size])
 
 
 class TLSClient(RawClient):

@@ -166,6 +166,33 @@ def test_a_pair_that_does_not_match_leaves_the_old_one_in_use(serve: Serve, tmp_
     server.wait_line("certificates changed: ", since=since)
 
 
+@pytest.mark.parametrize("version", ["TLSv1_2", "TLSv1_3"])
+def test_a_session_does_not_outlive_the_authority(serve: Serve, tmp_path: Path, version: str) -> None:
+    """Who goes on with a session is not verified again, so that it would be believed for hours."""
+    files, ca = issue(tmp_path), write_authority(tmp_path)
+    server = serve(*files.options, "--ca-certs", str(ca), "--cert-reqs", "required", WSGI, cwd=TESTS)
+    own = issue(tmp_path, "client.example", stem="client")
+    context = certificates.context(client=own, maximum=ssl.TLSVersion[version])
+    with TLSClient(server.target, context) as client:
+        assert client.ask(request()).status == 200
+        session = client.socket.session
+    with TLSClient(server.target, context, session=session) as client:
+        assert client.ask(request()).status == 200
+        assert client.socket.session_reused
+    since = server.mark()
+    write_authority(tmp_path, stranger())
+    server.wait_line("certificates changed: ", since=since)
+    server.wait_line("reload complete", since=since)
+    with pytest.raises(ssl.SSLError, match="(?i)unknown.ca"):
+        ask_once(server, context, session)
+
+
+def ask_once(server: ServerProcess, context: ssl.SSLContext, session: ssl.SSLSession | None = None) -> None:
+    """Make a request on a connection of its own."""
+    with TLSClient(server.target, context, session=session) as client:
+        client.ask(request())
+
+
 # -- what cannot be used ----------------------------------------------------------------------
 
 
@@ -197,11 +224,31 @@ def test_an_encrypted_key(serve: Serve, tmp_path: Path) -> None:
     assert serial(server)
 
 
-def test_the_end_of_a_certificate_is_told(serve: Serve, tmp_path: Path) -> None:
+def test_a_certificate_that_is_not_valid_is_told(serve: Serve, tmp_path: Path) -> None:
     now = datetime.now(UTC)
-    soon = issue(tmp_path, stem="soon", begins=now - timedelta(days=80), ends=now + timedelta(days=2))
-    server = serve(*soon.options, ASGI, cwd=TESTS)
-    server.wait_line("certificate expires soon: ")
+    options: list[str] = []
+    for stem, begins, ends in (("old", -80, -1), ("young", 1, 80), ("soon", -80, 2), ("good", -1, 80)):
+        days = (now + timedelta(days=begins), now + timedelta(days=ends))
+        options += issue(tmp_path, f"{stem}.example", stem=stem, begins=days[0], ends=days[1]).options
+    server = serve(*options, ASGI, cwd=TESTS)
+    server.wait_line(r"certificate expired: '.*/old\.pem' on ")
+    server.wait_line(r"certificate not valid before \d{4}-\d\d-\d\d: '.*/young\.pem'")
+    server.wait_line(r"certificate expires soon: '.*/soon\.pem' on ")
+    assert "good.pem' on" not in server.output()
+
+
+def test_ciphers_and_versions_that_are_wanted(serve: Serve, tmp_path: Path) -> None:
+    """What the client would have preferred is not spoken."""
+    files = issue(tmp_path)
+    cipher = "ECDHE-ECDSA-AES128-GCM-SHA256"
+    server = serve(*files.options, "--ciphers", cipher, ASGI, cwd=TESTS)
+    with TLSClient(server.target, certificates.context(maximum=ssl.TLSVersion.TLSv1_2)) as client:
+        chosen = client.socket.cipher()
+    assert chosen is not None and chosen[0] == cipher
+    server = serve(*files.options, "--ssl-minimum-version", "1.3", ASGI, cwd=TESTS)
+    with pytest.raises(ssl.SSLError, match="(?i)version"):
+        ask_once(server, certificates.context(maximum=ssl.TLSVersion.TLSv1_2))
+    ask_once(server, certificates.context())
 
 
 # -- how else ---------------------------------------------------------------------------------

@@ -227,7 +227,7 @@ def test_plain_http_is_told_so(secure: Secure, flavour: Flavour, method: str) ->
 @BOTH
 def test_what_is_no_tls_ends(secure: Secure, flavour: Flavour) -> None:
     server = secure(ASGI, flavour)
-    for nonsense in (b"\x16\x03\x01\x00\x05hello", b"\x00" * 100, b"\x80\x2e\x01\x03\x01", b"\x16" * 70_000):
+    for nonsense in certificates.no_handshakes():
         since = server.mark()
         with RawClient(server.target) as client:
             client.send(nonsense)
@@ -258,15 +258,8 @@ def test_protocols_that_are_not_spoken(secure: Secure, flavour: Flavour) -> None
 
 @BOTH
 def test_a_hello_in_pieces(secure: Secure, flavour: Flavour) -> None:
-    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-    tls = certificates.context(protocols=["h2"]).wrap_bio(incoming, outgoing, server_hostname="localhost")
-    with pytest.raises(ssl.SSLWantReadError):
-        tls.do_handshake()
-    hello = outgoing.read()
     with RawClient(secure(ASGI, flavour).target) as client:
-        client.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        for start in range(0, len(hello), 50):
-            client.send(hello[start : start + 50])
+        certificates.send_in_pieces(client, certificates.hello(certificates.context(protocols=["h2"])), 50)
         assert client.read_until_closed() == bytes((21, 3, 3, 0, 2, 2, 120))
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import os
 import pwd
+import re
+import select
 import signal
 import ssl
 import sys
@@ -75,6 +77,67 @@ def test_workers_need_not_be_able_to_read_the_key(tmp_path: Path, how: tuple[str
             server.wait_line(r"worker=0 .* ready: ", since=since)
             wait_for_another(server, before)
             assert serial(server) == renewed
+
+
+_AS_NOBODY = """
+import os, pwd, sys
+user = pwd.getpwnam("nobody")
+os.setgroups([])
+os.setgid(user.pw_gid)
+os.setuid(user.pw_uid)
+os.execvp(sys.argv[1], sys.argv[1:])
+"""
+
+
+def test_a_key_that_may_not_be_read() -> None:
+    """At the start it is an error, later the one of before stays in use."""
+    prefix = opened()
+    if prefix is None:
+        pytest.skip("needs root, and a Python that another user can reach")
+    prefix = [*prefix, sys.executable, "-c", _AS_NOBODY]
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        (folder / "main.py").write_text(_APP)
+        told = "--keyfile: cannot read '.*/server.key': Permission denied: name a file that"
+
+        def written(mode: int) -> Files:
+            files = issue(folder)
+            files.key.chmod(mode)
+            return files
+
+        files = written(0o600)
+        server = ServerProcess(*files.options, "main:app", cwd=folder, prefix=prefix).start(ready=False)
+        assert server.wait() == 2
+        server.check()
+        assert re.search(told, server.output())
+        written(0o644)
+        with ServerProcess(*files.options, "main:app", cwd=folder, prefix=prefix) as server:
+            before = serial(server)
+            since = server.mark()
+            files.key.chmod(0o600)
+            server.signal(signal.SIGHUP)
+            server.wait_line(f"reload abandoned: gen=2: {told}", since=since)
+            assert serial(server) == before
+            written(0o644)
+            server.wait_line("certificates changed: ", since=since)
+            wait_for_another(server, before)
+
+
+@pytest.mark.parametrize(
+    ("app", "flavour"),
+    [(ASGI, FLAVOURS[0]), ("apps.tornado_app:app", Flavour("auto", "asyncio", "tornado"))],
+    ids=str,
+)
+def test_handshakes_are_connections(serve: Serve, tmp_path: Path, app: str, flavour: Flavour) -> None:
+    """Who does not finish theirs counts for --worker-connections."""
+    options = (*issue(tmp_path).options, *flavour.options, "--worker-connections", "1")
+    server = serve(*options, app, cwd=TESTS)
+    with RawClient(server.target) as silent, RawClient(server.target) as waiting:
+        waiting.send(certificates.hello(certificates.context()))
+        assert not select.select([waiting.socket], [], [], 0.5)[0]
+        silent.close()
+        assert waiting.socket.recv(1) == b"\x16"
 
 
 def test_links_that_are_exchanged(serve: Serve, tmp_path: Path) -> None:

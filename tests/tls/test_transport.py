@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
+import socket
+import ssl
 import subprocess
 from pathlib import Path
 
@@ -12,6 +15,7 @@ from tests.support.certificates import TLSClient
 from tests.support.client import request
 from tests.support.pool import FLAVOURS, Flavour
 from tests.tls.conftest import Secure
+from tests.tls.records import DATA, HANDSHAKE, HELLO, SealingClient
 
 ASGI = "asgi_app:app"
 BOTH = pytest.mark.parametrize("flavour", FLAVOURS, ids=str)
@@ -49,3 +53,34 @@ def test_a_slow_reader_of_the_last_response_gets_all_of_it(secure: Secure, flavo
                 assert other.ask(request()).status == 200
         assert len(client.read().body) == 9_000_000
         assert client.read_until_closed() == b""
+
+
+@BOTH
+def test_answers_that_nobody_reads_do_not_pile_up(secure: Secure, flavour: Flavour, tmp_path: Path) -> None:
+    """Each wish to renegotiate is answered with an alert: a client can have as many as it likes."""
+    server = secure(ASGI, flavour)
+    since = server.mark()
+    with SealingClient(server.target, tmp_path / "keys", receive_buffer=4096) as client:
+        client.socket.sendall(client.seal(DATA, request(target="/stream?count=400&size=65536")))
+        wishes = b"".join(client.seal(HANDSHAKE, HELLO) for _ in range(40_000))
+        with contextlib.suppress(ConnectionResetError, BrokenPipeError):
+            client.socket.sendall(wishes)
+        server.wait_line(
+            r"closed: the client does not read what TLS answers client=127\.0\.0\.1:", since=since
+        )
+        with pytest.raises(ConnectionResetError):
+            client.read_all()
+
+
+@BOTH
+def test_what_cannot_be_decrypted_ends_the_connection(secure: Secure, flavour: Flavour) -> None:
+    """In a line of the log, and without an answer to what may have been in it."""
+    server = secure(ASGI, flavour)
+    since = server.mark()
+    with TLSClient(server.target) as client:
+        assert client.ask(request()).status == 200
+        socket.socket.send(client.socket, b"\x17\x03\x03\x00\x20" + b"x" * 32)
+        with pytest.raises((ssl.SSLError, ConnectionResetError)):
+            client.socket.recv(100)
+    server.wait_line(r"closed: what was received is not TLS: .* client=127\.0\.0\.1:\d+$", since=since)
+    assert server.tracebacks() == []
