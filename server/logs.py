@@ -12,9 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from aserve import identity
 from aserve.errors import UsageError
-from aserve.loghandler import STANDARD_ERROR, ErrorLogHandler
-from aserve.loghandler import exchange as exchange
-from aserve.loghandler import open_to_append as open_to_append
+from aserve.loghandler import STANDARD_ERROR, ErrorLogHandler, exchange
 from aserve.loglines import JSONFormatter, LineFormatter, wants_colours
 from aserve.serverlogger import ServerLogger, logger, tell_once
 
