@@ -91,9 +91,7 @@ def test_the_last_requests_are_sent_at_the_end(serve: Serve, code: Code, sink: S
     sink.wait("gunicorn.requests", 7)
 
 
-def test_a_client_that_has_gone_is_counted_as_in_the_access_log(
-    serve: Serve, code: Code, sink: Sink
-) -> None:
+def test_a_client_that_has_gone_is_counted_as_in_the_access_log(serve: Serve, code: Code, sink: Sink) -> None:
     code.broken("""
 async def app(scope, receive, send):
     print("begun")
