@@ -192,7 +192,8 @@ class AccessLogs:
             daemon = SyslogTarget(settings.syslog_addr, settings.syslog_facility, tag)
             targets.append(SyslogLines(daemon))
         self._logs = [AccessLog(target, settings.access_log_format) for target in targets]
-        self.log: Callable[[Exchange], None] = self._logs[0].log if len(self._logs) == 1 else self._log_all
+        log: Callable[[Exchange], None] = self._logs[0].log if len(self._logs) == 1 else self._log_all
+        self.log = _letting_go(log) if reads_environ(settings.access_log_format) else log
 
     def _log_all(self, exchange: Exchange) -> None:
         for log in self._logs:
@@ -216,6 +217,17 @@ def view(app: WSGIApp, settings: Settings) -> WSGIApp:
     from aserve.adapters.wsgi import keeping_environ  # which is there already, where it is needed
 
     return keeping_environ(app)
+
+
+def _letting_go(log: Callable[[Exchange], None]) -> Callable[[Exchange], None]:
+    """Have exchanges give up the environ that `view` has them keep: it leads back to them."""
+
+    def call(exchange: Exchange) -> None:
+        log(exchange)
+        if hasattr(exchange, "kept_environ"):
+            del exchange.kept_environ
+
+    return call
 
 
 def check(settings: Settings) -> None:
