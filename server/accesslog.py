@@ -142,7 +142,7 @@ class AccessLog:
     def _flush(self) -> None:
         # Each look at the lines is one step for the interpreter, so that the loop can append meanwhile.
         while lines := self._lines[:_BATCH]:
-            count = len(lines)
+            count, size = len(lines), sum(map(len, lines))
             try:
                 self._target.write(lines)
             except OSError as error:
@@ -152,7 +152,8 @@ class AccessLog:
             if self._failure is not None:
                 self._recover()
             del self._lines[:count]
-            self._size = 0
+            # To a batch, since the loop adds to it meanwhile; few lines put that right.
+            self._size = self._size - size if len(self._lines) >= _UNCOUNTED else 0
             if self._dropped and time.monotonic() - self._told_dropped > _TELL_AGAIN:
                 self._told_dropped = time.monotonic()
                 dropped, self._dropped = self._dropped, 0
