@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 from aserve import identity
 from aserve.errors import UsageError
 from aserve.logformat import compile_format, reads_environ
+from aserve.logs import program
 from aserve.logtargets import SyslogLines, Target, is_journal, make_target
 from aserve.protocols.threads import allocate_lock, start_new_thread
 from aserve.syslog import SyslogTarget, program_name
@@ -189,7 +190,7 @@ class AccessLogs:
         if settings.access_logfile is not None:
             targets.append(settings.access_logfile)
         if settings.access_log_to_syslog:
-            tag = program_name(settings.syslog_prefix or settings.proc_name or settings.app, "access")
+            tag = program_name(program(settings), "access")
             daemon = SyslogTarget(settings.syslog_addr, settings.syslog_facility, tag)
             targets.append(SyslogLines(daemon))
         self._logs = [AccessLog(target, settings.access_log_format) for target in targets]

@@ -186,7 +186,7 @@ def _key(settings: Settings) -> object:
         settings.log_level,
         settings.log_format,
         settings.log_colors,
-        (settings.syslog, settings.syslog_addr, settings.syslog_facility, _program(settings)),
+        (settings.syslog, settings.syslog_addr, settings.syslog_facility, program(settings)),
         (settings.log_config, settings.log_config_json, settings.log_config_dict),
     )
 
@@ -218,13 +218,14 @@ def _handlers(settings: Settings) -> list[logging.Handler]:
 def _syslog_handler(settings: Settings) -> logging.Handler:
     from aserve import syslog  # only where it is wanted
 
-    tag = syslog.program_name(_program(settings), "error")
+    tag = syslog.program_name(program(settings), "error")
     handler = syslog.SyslogHandler(syslog.SyslogTarget(settings.syslog_addr, settings.syslog_facility, tag))
     handler.setFormatter(logging.Formatter("%(message)s"))  # the daemon has time, process and level
     return handler
 
 
-def _program(settings: Settings) -> str:
+def program(settings: Settings) -> str:
+    """Return what syslog's program names are made of: a prefix that is set, or what the server is called."""
     return settings.syslog_prefix or settings.proc_name or settings.app
 
 
