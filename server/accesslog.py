@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 from aserve import identity
 from aserve.errors import UsageError
 from aserve.logformat import compile_format, reads_environ
+from aserve.logs import program
 from aserve.logtargets import SyslogLines, Target, is_journal, make_target
 from aserve.protocols.threads import allocate_lock, start_new_thread
 from aserve.syslog import SyslogTarget, program_name
@@ -142,7 +143,7 @@ class AccessLog:
     def _flush(self) -> None:
         # Each look at the lines is one step for the interpreter, so that the loop can append meanwhile.
         while lines := self._lines[:_BATCH]:
-            count = len(lines)
+            count, size = len(lines), sum(map(len, lines))
             try:
                 self._target.write(lines)
             except OSError as error:
@@ -152,7 +153,8 @@ class AccessLog:
             if self._failure is not None:
                 self._recover()
             del self._lines[:count]
-            self._size = 0
+            # To a batch, since the loop adds to it meanwhile; few lines put that right.
+            self._size = self._size - size if len(self._lines) >= _UNCOUNTED else 0
             if self._dropped and time.monotonic() - self._told_dropped > _TELL_AGAIN:
                 self._told_dropped = time.monotonic()
                 dropped, self._dropped = self._dropped, 0
@@ -188,11 +190,12 @@ class AccessLogs:
         if settings.access_logfile is not None:
             targets.append(settings.access_logfile)
         if settings.access_log_to_syslog:
-            tag = program_name(settings.syslog_prefix or settings.proc_name or settings.app, "access")
+            tag = program_name(program(settings), "access")
             daemon = SyslogTarget(settings.syslog_addr, settings.syslog_facility, tag)
             targets.append(SyslogLines(daemon))
         self._logs = [AccessLog(target, settings.access_log_format) for target in targets]
-        self.log: Callable[[Exchange], None] = self._logs[0].log if len(self._logs) == 1 else self._log_all
+        log: Callable[[Exchange], None] = self._logs[0].log if len(self._logs) == 1 else self._log_all
+        self.log = _letting_go(log) if reads_environ(settings.access_log_format) else log
 
     def _log_all(self, exchange: Exchange) -> None:
         for log in self._logs:
@@ -216,6 +219,17 @@ def view(app: WSGIApp, settings: Settings) -> WSGIApp:
     from aserve.adapters.wsgi import keeping_environ  # which is there already, where it is needed
 
     return keeping_environ(app)
+
+
+def _letting_go(log: Callable[[Exchange], None]) -> Callable[[Exchange], None]:
+    """Have exchanges give up the environ that `view` has them keep: it leads back to them."""
+
+    def call(exchange: Exchange) -> None:
+        log(exchange)
+        if hasattr(exchange, "kept_environ"):
+            del exchange.kept_environ
+
+    return call
 
 
 def check(settings: Settings) -> None:

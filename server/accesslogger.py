@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from aserve.logformat import compile_format
-from aserve.logvalues import escape
+from aserve.logvalues import GONE, escape
 
 if TYPE_CHECKING:
     from aserve.protocols.exchange import Exchange
@@ -64,7 +64,7 @@ class AccessLogger:
                 escape(exchange.method),
                 escape(exchange.target.decode("latin-1")),
                 exchange.http_version,
-                exchange.status,
+                exchange.status or GONE,
             )
         else:
             message = self._line(exchange)[:-1].replace("%", "%%")

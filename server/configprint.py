@@ -78,7 +78,8 @@ def _plain(option: Option, value: object) -> object:
     if option.name == "header" and isinstance(value, tuple):
         return [f"{name.decode()}:{text.decode()}" for name, text in value]
     if isinstance(value, tuple) and [type(item) for item in value] == [str, int]:
-        return f"{value[0]}:{value[1]}"  # an address
+        host = f"[{value[0]}]" if ":" in value[0] else value[0]
+        return f"{host}:{value[1]}"  # an address
     if isinstance(value, tuple):
         return [_plain(option, item) for item in value]
     return value

@@ -67,7 +67,8 @@ class ErrorLogHandler(logging.Handler):
                 try:
                     written += write(self.descriptor, data[written:] if written else data)
                 except BlockingIOError:
-                    _wait(self.descriptor, 0.0 if self._lost else PATIENCE)
+                    if not is_writable(self.descriptor, 0.0 if self._lost else PATIENCE):
+                        raise OSError(errno.EAGAIN, "nobody reads it") from None
         except OSError as error:
             self._torn = self._torn or written > 0
             self._lose(error.strerror or str(error))
@@ -106,11 +107,15 @@ def exchange(path: str, descriptor: int) -> None:
     close(new)
 
 
-def _wait(descriptor: int, seconds: float) -> None:
+def is_writable(descriptor: int, seconds: float | None) -> bool:
+    """Wait until a descriptor takes something, or a write tells why not; return whether that is so.
+
+    Arguments: `seconds` is how long to wait at most, None for ever. (select(2) knows no descriptor
+    beyond 1023, and a worker may have many connections.)
+    """
     poller = poll()
     poller.register(descriptor, POLLOUT)
-    if not poller.poll(seconds * 1000):
-        raise OSError(errno.EAGAIN, "nobody reads it")
+    return bool(poller.poll(None if seconds is None else seconds * 1000))
 
 
 def _record(level: int, message: str, *args: object) -> logging.LogRecord:

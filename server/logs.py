@@ -12,9 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from aserve import identity
 from aserve.errors import UsageError
-from aserve.loghandler import STANDARD_ERROR, ErrorLogHandler
-from aserve.loghandler import exchange as exchange
-from aserve.loghandler import open_to_append as open_to_append
+from aserve.loghandler import STANDARD_ERROR, ErrorLogHandler, exchange
 from aserve.loglines import JSONFormatter, LineFormatter, wants_colours
 from aserve.serverlogger import ServerLogger, logger, tell_once
 
@@ -188,7 +186,7 @@ def _key(settings: Settings) -> object:
         settings.log_level,
         settings.log_format,
         settings.log_colors,
-        (settings.syslog, settings.syslog_addr, settings.syslog_facility, _program(settings)),
+        (settings.syslog, settings.syslog_addr, settings.syslog_facility, program(settings)),
         (settings.log_config, settings.log_config_json, settings.log_config_dict),
     )
 
@@ -220,13 +218,14 @@ def _handlers(settings: Settings) -> list[logging.Handler]:
 def _syslog_handler(settings: Settings) -> logging.Handler:
     from aserve import syslog  # only where it is wanted
 
-    tag = syslog.program_name(_program(settings), "error")
+    tag = syslog.program_name(program(settings), "error")
     handler = syslog.SyslogHandler(syslog.SyslogTarget(settings.syslog_addr, settings.syslog_facility, tag))
     handler.setFormatter(logging.Formatter("%(message)s"))  # the daemon has time, process and level
     return handler
 
 
-def _program(settings: Settings) -> str:
+def program(settings: Settings) -> str:
+    """Return what syslog's program names are made of: a prefix that is set, or what the server is called."""
     return settings.syslog_prefix or settings.proc_name or settings.app
 
 

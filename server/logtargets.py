@@ -10,13 +10,13 @@ import os
 import socket as sockets
 import stat
 from os import close, write  # by name, as what follows: see aserve.protocols.threads
-from select import PIPE_BUF, select
+from select import PIPE_BUF
 from socket import socket
 from typing import Final, Protocol
 
 from aserve.capture import standard_output
 from aserve.errors import BootError
-from aserve.logs import exchange, open_to_append
+from aserve.loghandler import exchange, is_writable, open_to_append
 from aserve.syslog import SyslogTarget
 
 JOURNAL: Final = "journald"
@@ -249,4 +249,4 @@ def _write(fd: int, data: memoryview | bytes) -> int:
             return write(fd, data)
         except BlockingIOError:
             # Standard output is shared with whoever started us, who may have made it non-blocking.
-            select([], [fd], [])
+            is_writable(fd, None)

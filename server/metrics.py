@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from aserve import serverlogger, statsd
 from aserve.lifecycle import ChildState
+from aserve.logvalues import GONE
 
 if TYPE_CHECKING:
     from aserve.children import Child
@@ -141,7 +142,7 @@ class WorkerMetrics(Metrics):
 
     def log(self, exchange: Exchange) -> None:
         """Take note of a finished exchange. For the loop's thread; it never waits."""
-        status = exchange.status
+        status = exchange.status or GONE
         self._statuses[status] = self._statuses.get(status, 0) + 1
         if status != _SWITCHING_PROTOCOLS:  # a WebSocket's time is another thing than a request's
             self._durations.append(time.monotonic() - exchange.started)

@@ -256,6 +256,16 @@ def _first(found: list[Any]) -> Any:
     return family, to
 
 
+def _look_up(host: str, port: int) -> Any:
+    """Return family and address, or an OSError."""
+    try:
+        return _first(getaddrinfo(host, port, type=SOCK_DGRAM))
+    except OSError as error:
+        return error
+    except UnicodeError as error:
+        return OSError(errno.EINVAL, str(error))
+
+
 class ThreadLookup:
     """Looks a host name up in a thread: for workers."""
 
@@ -271,10 +281,7 @@ class ThreadLookup:
         """Nothing: the thread ends by itself."""
 
     def _work(self, host: str, port: int) -> None:
-        try:
-            self._found = _first(getaddrinfo(host, port, type=SOCK_DGRAM))
-        except (OSError, UnicodeError) as error:
-            self._found = error if isinstance(error, OSError) else OSError(errno.EINVAL, str(error))
+        self._found = _look_up(host, port)
 
 
 class ForkLookup:
@@ -288,9 +295,7 @@ class ForkLookup:
                 # A listening socket that it held would outlive the server.
                 os.closerange(3, writer)
                 os.closerange(writer + 1, os.sysconf("SC_OPEN_MAX"))
-                lookup = ThreadLookup.__new__(ThreadLookup)
-                lookup._work(host, port)
-                found = lookup.result()
+                found = _look_up(host, port)
                 failed = isinstance(found, OSError)
                 answer = {"error": found.strerror} if failed else {"family": int(found[0]), "to": found[1]}
                 write(writer, json.dumps(answer).encode())

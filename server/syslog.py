@@ -11,9 +11,12 @@ import logging
 import os
 import time
 from collections import deque
-from select import select  # by name, as what follows: see aserve.protocols.threads
+
+# By name, not by module: see aserve.protocols.threads
 from socket import AF_INET, AF_UNIX, SOCK_DGRAM, SOCK_STREAM, getaddrinfo, socket
 from typing import Any, Final, NamedTuple
+
+from aserve.loghandler import is_writable
 
 FACILITIES: Final = {
     "kern": 0,
@@ -140,7 +143,7 @@ class SyslogTarget:
         while self._waiting:
             connection = self._ready()
             left = deadline - time.monotonic()
-            if left <= 0 or not select([], [connection], [], left)[1]:
+            if left <= 0 or not is_writable(connection.fileno(), left):
                 raise OSError(errno.ETIMEDOUT, os.strerror(errno.ETIMEDOUT))
             self._push()
             if self._failure is not None:

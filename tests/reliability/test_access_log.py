@@ -120,6 +120,23 @@ def test_the_journal(serve: Serve, app_dir: Path) -> None:
     assert '"GET /a%0APRIORITY=1 HTTP/1.1" 200 5' in fields["MESSAGE"]
 
 
+def test_nothing_is_kept_of_an_environ_that_was_logged(serve: Serve, app_dir: Path) -> None:
+    (app_dir / "main.py").write_text(
+        "import gc\ngc.disable()\n"
+        "def app(environ, start_response):\n"
+        "    environ['shop.kept'] = 'x'\n"
+        "    kept = sum(1 for each in gc.get_objects() if type(each) is dict and 'shop.kept' in each)\n"
+        "    body = str(kept).encode()\n"
+        "    start_response('200 OK', [('Content-Length', str(len(body)))])\n"
+        "    return [body]\n"
+    )
+    server = serve("--access-logfile", "access.log", "--access-logformat", "%({shop.kept}e)s", "main:app")
+    with RawClient(server.target) as client:
+        assert [client.ask(request("GET", "/")).body for _ in range(5)] == [b"1"] * 5
+    server.stop()
+    assert (app_dir / "access.log").read_text() == "x\n" * 5
+
+
 @pytest.mark.parametrize("what", ["closed", "a pipe without a reader", "a full disk"])
 def test_standard_output_that_takes_nothing(app_dir: Path, what: str) -> None:
     """Requests are served all the same, and the log says so once."""

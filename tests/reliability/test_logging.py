@@ -305,6 +305,27 @@ def test_captured_output_joins_standard_error(option: str, serve: Serve, app_dir
     assert server.lines("stdout") == []
 
 
+def test_a_handler_on_a_captured_stream(serve: Serve, app_dir: Path) -> None:
+    """Its records go where the stream leads: that of a worker into the error log."""
+    write(app_dir)
+    handlers = {"out": {"class": "logging.StreamHandler", "stream": "ext://sys.stdout"}}
+    loggers = {"aserve": {"handlers": ["out"], "propagate": False}}
+    (app_dir / "log.json").write_text(json.dumps({"handlers": handlers, "loggers": loggers}))
+    server = serve(
+        *("--capture-output", "--error-logfile", "error.log", "--log-config", "log.json"),
+        *("-b", f"unix:{app_dir}/s", "main:app"),
+        bind=None,
+        ready=False,
+    )
+    server.wait_line("ready: 1 worker", stream="stdout")
+    with RawClient(f"{app_dir}/s") as client:
+        assert client.ask(request("GET", "/raise", [("Connection", "close")])).status == 500
+    server.stop()
+    failure = "exception in the application: GET /raise"
+    assert failure in (app_dir / "error.log").read_text()
+    assert not said(server, failure)
+
+
 def test_output_is_left_alone_without(serve: Serve, app_dir: Path) -> None:
     write(app_dir)
     server = serve("main:app")
@@ -447,7 +468,7 @@ def test_no_proxy_begins_one(serve: Serve, app_dir: Path) -> None:
         assert "forged" not in line
 
 
-def test_the_error_log_goes_to_syslog_as_well(serve: Serve, app_dir: Path) -> None:
+def test_the_logs_go_to_syslog_as_well(serve: Serve, app_dir: Path) -> None:
     write(app_dir)
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as daemon:
         daemon.bind(("127.0.0.1", 0))
@@ -466,4 +487,6 @@ def test_the_error_log_goes_to_syslog_as_well(serve: Serve, app_dir: Path) -> No
     [failure] = [each for each in messages if b"exception in the application: GET /raise" in each]
     assert failure.startswith(b"<11>aserve.shop.error: [")
     assert b"ready: 1 worker" in b"".join(messages)
+    [access] = [each for each in messages if b'"GET /raise HTTP/1.1" 500' in each]
+    assert access.startswith(b"<14>aserve.shop.access: [")
     server.wait_line(r"\[INFO\] stopped$")  # and to standard error

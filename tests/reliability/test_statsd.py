@@ -91,6 +91,20 @@ def test_the_last_requests_are_sent_at_the_end(serve: Serve, code: Code, sink: S
     sink.wait("gunicorn.requests", 7)
 
 
+def test_a_client_that_has_gone_is_counted_as_in_the_access_log(serve: Serve, code: Code, sink: Sink) -> None:
+    code.broken("""
+async def app(scope, receive, send):
+    print("begun")
+    while (await receive())["type"] != "http.disconnect":
+        pass
+""")
+    server = serve("--statsd-host", sink.address, "--lifespan", "off", "--capture-output", "main:app")
+    with RawClient(server.target) as client:
+        client.send(request("GET", "/"))
+        server.wait_line("^begun$")
+    sink.wait("gunicorn.request.status.499", 1)
+
+
 def test_the_server_and_hooks_measure(serve: Serve, code: Code, conf: Conf, sink: Sink) -> None:
     code.asgi(on_startup="import logging; logging.getLogger('aserve').error('counted')")
     conf(f"""

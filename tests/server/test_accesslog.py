@@ -286,6 +286,25 @@ def test_lines_that_are_left_at_the_end_are_told(
     assert caplog.messages[-1] == "access log: 7 lines for /dev/full are lost"
 
 
+def test_long_lines_are_bounded_however_slowly_they_are_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(accesslog, "MAX_SIZE", 100_000)
+    monkeypatch.setattr(accesslog, "_UNCOUNTED", 5)
+    monkeypatch.setattr(accesslog, "_BATCH", 2)
+    monkeypatch.setattr(accesslog, "FLUSH_AFTER", 0.0)
+    reader, writer = os.pipe()
+    log = AccessLog(f"/dev/fd/{writer}", "%(U)s")
+    for _ in range(30):
+        put(log, *["/" + "x" * 9998] * 20)
+        read_until(reader, 20_000)
+        assert sum(map(len, log._lines)) <= 250_000
+    while log._lines:
+        if select.select([reader], [], [], 0.05)[0]:
+            os.read(reader, 1 << 20)
+    log.close()
+    os.close(writer)
+    os.close(reader)
+
+
 def test_long_lines_are_bounded_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(accesslog, "MAX_SIZE", 100_000)
     monkeypatch.setattr(accesslog, "_UNCOUNTED", 10)

@@ -92,6 +92,16 @@ def test_records(source: str, loop: asyncio.AbstractEventLoop) -> None:
         assert set(atoms) >= set("hlutrmUqHsBbfaTMDLp")
 
 
+def test_a_client_that_has_gone(source: str, loop: asyncio.AbstractEventLoop) -> None:
+    handler = Kept()
+    made = log(source, handler, loop)
+    gone: Any = Finished()
+    gone.status = 0
+    made.log(gone)
+    assert " 200" in handler.records[0].getMessage()
+    assert " 499" in handler.records[1].getMessage()
+
+
 def test_a_queue_gets_the_line(source: str, loop: asyncio.AbstractEventLoop) -> None:
     """As for handlers that are too slow for the loop."""
     lines: queue.Queue[Any] = queue.Queue()

@@ -75,6 +75,7 @@ def test_what_is_printed_can_be_read_again() -> None:
         "access_log_format": '%(h)s "%(r)s" \\',
         "queue_target": "0.25",
         "worker_class": "uvicorn.workers.UvicornH11Worker",
+        "statsd_host": "[::1]:8125",
     }
     first = config.resolution(given, {}, {})
     text = configprint.text(first)

@@ -58,15 +58,15 @@ def test_a_line_that_was_cut_off_does_not_swallow_the_next(tmp_path: Path) -> No
 
 
 def test_only_the_first_line_waits_for_a_reader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    waits: list[float] = []
+    waits: list[float | None] = []
     monkeypatch.setattr(loghandler, "PATIENCE", 0.05)
-    original = loghandler._wait
+    original = loghandler.is_writable
 
-    def wait(descriptor: int, seconds: float) -> None:
+    def wait(descriptor: int, seconds: float | None) -> bool:
         waits.append(seconds)
-        original(descriptor, seconds)
+        return original(descriptor, seconds)
 
-    monkeypatch.setattr(loghandler, "_wait", wait)
+    monkeypatch.setattr(loghandler, "is_writable", wait)
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
     os.write(writer, b"x" * 65536)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import resource
 import socket
 import time
 from collections.abc import Iterator
@@ -162,6 +163,26 @@ def test_a_daemon_that_takes_nothing_makes_nobody_wait(sockets: contextlib.ExitS
     with pytest.raises(TimeoutError):
         target.flush(0.01)
     assert target._size <= 1024 * 1024
+
+
+def test_a_socket_beside_a_thousand_connections(tmp_path: Path, sockets: contextlib.ExitStack) -> None:
+    """A daemon is connected to again at any time; select(2) would not take such a descriptor."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, 2048)), hard))
+    sockets.callback(resource.setrlimit, resource.RLIMIT_NOFILE, (soft, hard))
+    daemon = listening(sockets, socket.AF_UNIX, socket.SOCK_DGRAM, str(tmp_path / "log"))
+    target = made(sockets, f"unix://{tmp_path}/log")
+    taken = -1
+    while taken < 1024:
+        taken = os.open(os.devnull, os.O_RDONLY)
+        sockets.callback(os.close, taken)
+    while not target._waiting:  # until it takes no more
+        target.send("x")
+    with pytest.raises(TimeoutError):
+        target.flush(0.01)
+    daemon.recv(9999)
+    target.flush(10)
+    assert not target._waiting
 
 
 def test_messages_are_cut_to_what_daemons_take(sockets: contextlib.ExitStack) -> None:
