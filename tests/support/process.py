@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import os
 import re
+import select
 import subprocess
 import sys
 import threading
@@ -51,6 +53,32 @@ class Line(NamedTuple):
     text: str
 
 
+class _Pipe:
+    """The reading end of a pipe that never blocks."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self.file = file
+        self._rest = ""
+        self._decoder = codecs.getincrementaldecoder("utf-8")("backslashreplace")
+        os.set_blocking(file.fileno(), False)
+
+    def read(self) -> list[str]:
+        """Return the lines that are complete by now; the file is closed once nothing can follow."""
+        lines = []
+        while not self.file.closed:
+            try:
+                data = os.read(self.file.fileno(), 65536)
+            except BlockingIOError:
+                break
+            *complete, self._rest = (self._rest + self._decoder.decode(data, not data)).split("\n")
+            lines += complete
+            if not data:
+                self.file.close()
+                if self._rest:
+                    lines.append(self._rest)
+        return lines
+
+
 class ServerProcess:
     """A server process of its own process group, stopped and checked at the end.
 
@@ -85,10 +113,10 @@ class ServerProcess:
         self._stdin, self._pass_fds = stdin, pass_fds
         self._lines: list[Line] = []
         self._changed = threading.Condition()
-        self._open_streams = 0
+        self._pipes: dict[Stream, _Pipe] = {}
         self._status: int | None = None
         self._judged = False
-        self._process: subprocess.Popen[str] | None = None
+        self._process: subprocess.Popen[bytes] | None = None
 
     # -- life ---------------------------------------------------------------------------------
 
@@ -102,16 +130,13 @@ class ServerProcess:
             pass_fds=self._pass_fds,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            text=True,
-            encoding="utf-8",
-            errors="backslashreplace",
             start_new_session=True,
         )
         assert process.stdout is not None
         assert process.stderr is not None
-        self._open_streams = 2
-        for name, stream in (("stdout", process.stdout), ("stderr", process.stderr)):
-            self._thread(self._read, name, stream)
+        self._pipes = {"stdout": _Pipe(process.stdout), "stderr": _Pipe(process.stderr)}
+        for name, pipe in tuple(self._pipes.items()):
+            self._thread(self._read, name, pipe)
         self._thread(self._watch, process)
         if ready:
             try:
@@ -135,7 +160,7 @@ class ServerProcess:
             if not self._changed.wait_for(lambda: self._status is not None, timeout):
                 self._fail(f"still running after {timeout} s")
             # Its pipes stay open for as long as one of its children lives.
-            self._changed.wait_for(lambda: self._open_streams == 0, 2.0)
+            self._changed.wait_for(lambda: not self._pipes, 2.0)
             assert self._status is not None
             self._judged = True
             return self._status
@@ -202,11 +227,16 @@ class ServerProcess:
     def mark(self) -> int:
         """Return a position in the output, for the `since` of the other methods."""
         with self._changed:
+            self._take()
             return len(self._lines)
 
     def lines(self, stream: Stream | None = None, since: int = 0) -> list[str]:
-        """Return the lines written so far (to `stream`, or to both)."""
+        """Return the lines written so far (to `stream`, or to both).
+
+        Whatever a process wrote before it, or another, wrote a line that is known is among them.
+        """
         with self._changed:
+            self._take()
             return [line.text for line in self._lines[since:] if stream in (None, line.stream)]
 
     def warnings(self) -> list[str]:
@@ -239,7 +269,7 @@ class ServerProcess:
                     position += 1
                     if stream in (None, line.stream) and (match := wanted.search(line.text)):
                         return match
-                if self._status is not None and self._open_streams == 0:
+                if self._status is not None and not self._pipes:
                     self._fail(f"ended (status {self._status}) without a line like {pattern!r}")
                 if self._status is not None:
                     # The supervisor is gone, an orphan holds the pipes: what is written is here soon.
@@ -342,17 +372,25 @@ class ServerProcess:
         assert callable(work)
         threading.Thread(target=work, args=args, daemon=True).start()
 
-    def _read(self, name: Stream, stream: IO[str]) -> None:
-        with stream:
-            for text in stream:
-                with self._changed:
-                    self._lines.append(Line(name, text.rstrip("\n")))
-                    self._changed.notify_all()
-        with self._changed:
-            self._open_streams -= 1
-            self._changed.notify_all()
+    def _read(self, name: Stream, pipe: _Pipe) -> None:
+        waiting = select.poll()
+        waiting.register(pipe.file, select.POLLIN)
+        while self._pipes.get(name) is pipe:
+            waiting.poll()
+            with self._changed:
+                self._take()
 
-    def _watch(self, process: subprocess.Popen[str]) -> None:
+    def _take(self) -> None:
+        # With self._changed held. Both pipes at once: what comes before a line of one in time may be
+        # in the other, whose thread has not had its turn yet.
+        for name, pipe in tuple(self._pipes.items()):
+            for text in pipe.read():
+                self._lines.append(Line(name, text))
+            if pipe.file.closed:
+                del self._pipes[name]
+        self._changed.notify_all()
+
+    def _watch(self, process: subprocess.Popen[bytes]) -> None:
         status = process.wait()
         with self._changed:
             self._status = status
