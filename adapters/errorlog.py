@@ -12,6 +12,9 @@ from typing import Final
 
 logger: Final = logging.getLogger("aserve")
 
+UNFINISHED: Final[set[int]] = set()
+"""By their id, the error streams that hold a line whose end has not come. The end of a stream is one."""
+
 VERBATIM: Final = {"verbatim": True}
 """Attributes of a log record whose message is to stand in the log as it is, without time and level."""
 
@@ -55,6 +58,10 @@ class ErrorStream(io.TextIOBase):
     def write(self, text: str) -> int:
         """Log the complete lines; keep the rest until `flush` or the next line end."""
         lines, newline, self.unfinished = (self.unfinished + text).rpartition("\n")
+        if self.unfinished:
+            UNFINISHED.add(id(self))
+        else:
+            UNFINISHED.discard(id(self))
         if newline:
             logger.error("%s", lines, extra=VERBATIM)
         return len(text)
@@ -62,6 +69,7 @@ class ErrorStream(io.TextIOBase):
     def flush(self) -> None:
         """Log an unfinished line."""
         line, self.unfinished = self.unfinished, ""
+        UNFINISHED.discard(id(self))
         if line:
             logger.error("%s", line, extra=VERBATIM)
 

@@ -18,6 +18,7 @@ from math import inf
 from time import monotonic
 from typing import Any, ClassVar, Final
 
+from aserve.adapters.errorlog import UNFINISHED
 from aserve.adapters.runner import Runner, RunnerOptions
 from aserve.adapters.spool import Spool
 from aserve.adapters.wsgi import WSGIExchange, close_iterable
@@ -34,6 +35,7 @@ SPAN: Final = 0.001
 # one, and asyncio.run() would.
 _set_running_loop = asyncio._set_running_loop
 _Context = contextvars.Context
+_WAITING = Response.WAITING
 
 
 class InlineExchange(WSGIExchange):
@@ -108,11 +110,11 @@ class InlineExchange(WSGIExchange):
         if iterator is not None:
             self._go_on()
             return False
-        if self.state is not Response.WAITING:
+        if self.state is not _WAITING:
             self.leave()  # the client has gone while it was in line
             return True
         context = self.context = _Context()
-        body = context.run(self._call)
+        body = context.run(InlineExchange._call, self)
         if self.iterator is None:
             self._end(body)
             return True
@@ -175,7 +177,9 @@ class InlineExchange(WSGIExchange):
         """The application has nothing more to do for it."""
         if self.spool is not None:
             self.spool.close()
-        super().leave()
+        if UNFINISHED:
+            self.end_lines()
+        self.connection.group.left(self)
 
     def run(self, step: Callable[[], bytes | None]) -> bytes | None:
         """Call `step()` as the application is called: in its context, and without a running loop."""

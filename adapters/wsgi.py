@@ -13,7 +13,7 @@ from typing import IO, TYPE_CHECKING, Any, Final, cast
 
 from aserve.adapters import ExchangeAdapter
 from aserve.adapters import environ as environs
-from aserve.adapters.errorlog import comes_of, log_exception
+from aserve.adapters.errorlog import UNFINISHED, comes_of, log_exception
 from aserve.adapters.requestqueue import RequestQueue
 from aserve.adapters.runner import Runner
 from aserve.adapters.wsgi_file import FilePart
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 logger: Final = logging.getLogger("aserve")
 
 _WAITING = Response.WAITING
+_HELD = Response.HELD
 
 ExcInfo = tuple[type[BaseException], BaseException, TracebackType]
 WSGIApp = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
@@ -123,7 +124,8 @@ class WSGIExchange(ExtendedExchange):
         if known is None or self.state is not _WAITING or self.request.method == "CONNECT":
             self._convert_and_start(status, headers)
         else:
-            self.start_known(*known)
+            code, fields, head = known
+            self.start_known(code, fields, head)
         self.room = self.remaining if self.remaining >= 0 else sys.maxsize
         return self.write_part
 
@@ -199,7 +201,11 @@ class WSGIExchange(ExtendedExchange):
 
     def whole(self, result: list[bytes] | tuple[bytes, ...]) -> bytes:
         """The body, if the application has returned it in one go."""
-        return self.part(result[0] if len(result) == 1 else b"".join(result))
+        data = result[0] if len(result) == 1 else b"".join(result)
+        if data.__class__ is bytes and len(data) == self.room:
+            self.room = 0  # as nearly always
+            return data
+        return self.part(data)
 
     def small_file(self, part: FilePart) -> bytes | None:
         """The bytes of a part of a file, if it is small: a large one is for `transmit`."""
@@ -243,7 +249,10 @@ class WSGIExchange(ExtendedExchange):
     def deliver(self, data: bytes, more: bool) -> None:
         """Write what the application has sent; it may send what HTTP does not allow."""
         try:
-            self.write(data, more)
+            if more or self.state is not _HELD:
+                self.write(data, more)
+            else:
+                self.write_whole(data)
         except ClientDisconnectedError:
             pass
         except ResponseError as error:
@@ -258,11 +267,15 @@ class WSGIExchange(ExtendedExchange):
 
     def leave(self) -> None:
         """The application has nothing more to do for it."""
-        connection = self.connection
-        template = connection.template
-        if template is not None and template["wsgi.errors"].unfinished:
-            template["wsgi.errors"].flush()  # nobody else will end that line
-        connection.group.left(self)
+        if UNFINISHED:
+            self.end_lines()
+        self.connection.group.left(self)
+
+    def end_lines(self) -> None:
+        """What the application has begun to write to the error log is a line: nobody else will end it."""
+        template = self.connection.template
+        if template is not None:
+            template["wsgi.errors"].flush()
 
 
 class WSGIAdapter(ExchangeAdapter):

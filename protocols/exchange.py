@@ -122,7 +122,7 @@ class Exchange(Starting):
             if more:
                 self._write_first(data)
             else:
-                self._write_whole(data)
+                self.write_whole(data)
         elif state is _BODY:
             self._write_next(data, more)
         elif state is _WAITING:
@@ -135,8 +135,8 @@ class Exchange(Starting):
         if self.state is _HELD:
             self._write_first(b"")
 
-    def _write_whole(self, data: bytes) -> None:
-        """Head and complete body leave together."""
+    def write_whole(self, data: bytes) -> None:
+        """Send the head, which is still held, and the complete body together. Raises as `write`."""
         size = len(data)
         head = self.head
         connection = self.connection

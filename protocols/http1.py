@@ -38,9 +38,13 @@ class Http1Connection(RefusingConnection):
     """An accepted connection. `ConnectionGroup.connection` makes them.
 
     received: bytes of the body in `receiving` that came since its deadline was set.
+    last_head: the one that came last. last_bytes: what it came as, in one read and with nothing else; None
+    if there is something special in it, or if something else has come since.
     """
 
-    __slots__ = ("persistence", "received")
+    __slots__ = ("last_bytes", "last_head", "persistence", "received")
+
+    last_head: RequestHead
 
     def __init__(self, group: ConnectionGroup) -> None:
         super().__init__(group)
@@ -48,6 +52,7 @@ class Http1Connection(RefusingConnection):
         closing = group.draining or not group.options.keep_alive
         self.persistence = Persistence.CLOSE if closing else Persistence.KEEP
         self.received = 0
+        self.last_bytes: bytes | None = None
 
     # Called by the transport
 
@@ -67,10 +72,14 @@ class Http1Connection(RefusingConnection):
 
     def data_received(self, data: bytes) -> None:
         reading = self.reading
-        if reading is _DISCARD or reading is _CLOSED:
+        before = self.exchange
+        if reading is _IDLE and before is None and self.queue is None and self.writable:
+            if data == self.last_bytes:
+                self._repeat()
+                return
+        elif reading is _DISCARD or reading is _CLOSED:
             self.drop(len(data))
             return
-        before = self.exchange
         reader = self.reader
         if reader is None:
             reader = self.reader = self.group.reader(self)
@@ -128,6 +137,7 @@ class Http1Connection(RefusingConnection):
     def on_head(self, request: RequestHead) -> None:
         """A request's head is complete; raises `RequestRefusedError` for a handshake that is none."""
         framing = request.framing
+        self.last_head = request
         make = self.group.exchange_factory
         if framing is not None and framing.websocket:
             make = self.group.websocket_factory or make
@@ -315,6 +325,14 @@ class Http1Connection(RefusingConnection):
         return reader.pending if reader is not None else b""
 
     # Its own
+
+    def _repeat(self) -> None:
+        """To the byte what came last has come again. It was a plain head, and means the same again."""
+        request = self.last_head
+        if request.prepared is None:
+            request.prepared = {}
+        self.exchange = exchange = self.group.exchange_factory(self, request)
+        self._begin(exchange)
 
     def _begin(self, exchange: Exchange) -> None:
         group = self.group

@@ -59,8 +59,7 @@ class HttptoolsReader(RequestReader):
                 self.headers = []
                 self.host = None
                 self.keep_alive_named = False
-                self.taken = request = RequestHead(method, target, "1.1", headers, None)
-                self.connection.on_head(request)
+                self.connection.on_head(RequestHead(method, target, "1.1", headers, None))
                 return
             self.complete_head(method, "1.1")
         elif head.find(b" HTTP/1.0\r\n") == size:

@@ -56,8 +56,6 @@ class RequestReader:
     target, headers, host, special, proxied, keep_alive_named: of the head that is being parsed;
     special has its special headers but for Host and `Connection: keep-alive`, proxied those which a
     trusted proxy has added (then special is not None either).
-    taken: the head that was handed to the connection last. taken_bytes: the bytes that it came as, in one
-    read and with nothing else; None if there is something special in it, or no head at all.
     underscored: there are names with an underscore, which are to be left out (nor is special None then).
     """
 
@@ -77,8 +75,6 @@ class RequestReader:
         "skipped",
         "special",
         "surely_small",
-        "taken",
-        "taken_bytes",
         "target",
         "trusted",
         "underscored",
@@ -95,8 +91,6 @@ class RequestReader:
         self.left = 0
         self.chunks: ChunkedBody | None = None
         self.body_begun = False
-        self.taken: RequestHead
-        self.taken_bytes: bytes | None = None
         self.trusted: bool | None = None
         self.reset()
 
@@ -117,13 +111,6 @@ class RequestReader:
         if self.pending or self.left or self.chunks is not None or self.skipped:
             self._feed_on(data)
             return
-        if data == self.taken_bytes:
-            # To the byte what came last, which was a plain head: it means the same again.
-            request = self.taken
-            if request.prepared is None:
-                request.prepared = {}
-            self.connection.on_head(request)
-            return
         size = len(data)
         if data.find(END) == size - 4 and 3 < size <= self.surely_small:
             try:
@@ -131,7 +118,8 @@ class RequestReader:
             except RequestRefusedError as refused:
                 self._not_taken(data, refused)
             else:
-                self.taken_bytes = data if self.taken.framing is None else None
+                connection = self.connection
+                connection.last_bytes = data if connection.last_head.framing is None else None
             if self.body_begun:
                 self._body_awaited()
         else:
@@ -143,6 +131,7 @@ class RequestReader:
 
     def _feed_on(self, data: bytes) -> None:
         connection = self.connection
+        connection.last_bytes = None
         if self.pending:
             data = self.pending + data
             self.pending = b""
@@ -231,14 +220,12 @@ class RequestReader:
         self.scanned = len(data)
 
     def _take_head(self, head: bytes) -> None:
-        self.taken_bytes = None
         try:
             self.parse(head)
         except RequestRefusedError as refused:
             self._not_taken(head, refused)
 
     def _not_taken(self, head: bytes, refused: RequestRefusedError) -> None:
-        self.taken_bytes = None
         if not head.startswith(b"\r\n"):
             raise self._refusal(head, judge(head, self.options) or refused.refusal) from None
         self.reset()
@@ -370,8 +357,7 @@ class RequestReader:
         headers = self.headers
         self.reset()
         connection = self.connection
-        self.taken = request = RequestHead(method, target, version, headers, framing)
-        connection.on_head(request)
+        connection.on_head(RequestHead(method, target, version, headers, framing))
         if framing is not None and framing.length:
             self.body_begun = True
             if framing.length > 0:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import sys
 import time
@@ -11,6 +12,7 @@ from wsgiref.types import StartResponse
 
 import pytest
 
+from aserve.adapters.errorlog import UNFINISHED
 from tests.support.client import request
 from tests.support.inprocess_wsgi import Environ, serving_wsgi, until
 from tests.support.wire import IncompleteResponseError, Response
@@ -494,6 +496,27 @@ async def test_an_unfinished_line_is_not_lost(caplog: pytest.LogCaptureFixture) 
             await client.ask(request(target=f"/{number}"))
         await until(lambda: len(caplog.messages) == 2)
     assert caplog.messages == [f"/{number} has no line end" for number in range(2)]
+
+
+async def test_an_unfinished_line_of_later_is_logged_when_its_connection_is_gone(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """A thread of the application's goes on writing behind its request; nobody ends that line."""
+    caplog.set_level(logging.ERROR, "aserve")
+    streams: list[Any] = []
+
+    def app(environ: Environ, start_response: StartResponse) -> list[bytes]:
+        streams.append(environ["wsgi.errors"])
+        start_response("200 OK", [])
+        return [b"x"]
+
+    async with serving_wsgi(app) as served, served.client() as client:
+        await client.ask(request())
+        await until(lambda: not served.group.running)
+        streams.pop().write("written late")
+        assert len(UNFINISHED) == 1 and not caplog.messages
+    await until(lambda: gc.collect() == 0 and caplog.messages == ["written late"])
+    assert not UNFINISHED
 
 
 async def test_known_responses_are_what_they_were() -> None:

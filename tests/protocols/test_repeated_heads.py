@@ -10,7 +10,7 @@ from aserve.protocols.exchange import Exchange
 from tests.protocols.conftest import Serving, echo
 from tests.support.client import request
 from tests.support.inprocess import Receive, Scope, Send, serving
-from tests.support.inprocess_wsgi import Environ, serving_wsgi
+from tests.support.inprocess_wsgi import Environ, serving_wsgi, until
 
 PLAIN = b"GET /a%20b?c=d HTTP/1.1\r\nHost: a\r\nCookie: e=f\r\nX-G: h\r\nCookie: i=j\r\n\r\n"
 
@@ -113,3 +113,30 @@ async def test_behind_pipelined_ones(serving: Serving) -> None:
         await client.read()
         await client.ask(PLAIN)
         assert [each.target for each in host.begun] == [b"/a%20b?c=d", b"/others", b"/others", b"/a%20b?c=d"]
+
+
+async def test_behind_one_whose_turn_has_not_come(serving: Serving) -> None:
+    """Between the end of a response and the next request's turn there may be nobody at work."""
+
+    def hold(exchange: Exchange) -> None:
+        pass
+
+    async with serving(hold) as host, host.client() as client:
+        await client.send(PLAIN)
+        await until(lambda: len(host.begun) == 1)
+        first = host.begun[0]
+        await client.send(PLAIN)
+        await until(lambda: first.connection.queue is not None)
+        [second] = first.connection.queue
+        first.start(204, [])
+        first.write(b"")
+        first.connection.data_received(PLAIN)
+        await until(lambda: len(host.begun) == 2)
+        assert host.begun[1] is second
+        second.start(204, [])
+        second.write(b"")
+        await until(lambda: len(host.begun) == 3)
+        host.begun[2].start(204, [])
+        host.begun[2].write(b"")
+        for _ in range(3):
+            assert (await client.read()).status == 204
