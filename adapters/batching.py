@@ -20,19 +20,17 @@ class BatchingRunner(WaitingRunner):
 
     def __init__(self, loop: asyncio.AbstractEventLoop, options: RunnerOptions) -> None:
         super().__init__(loop, options)
-        self._gathering = False
         self._results: deque[tuple[Callable[..., None], tuple[Any, ...]]] = deque()
-        self._woken = False
+        self._told = False  # the loop will look for results anyway
 
     def _wake(self) -> None:
-        if not self._gathering:
-            # Not at once: the loop lets go of the interpreter between two of its callbacks, and a
-            # thread that is awake would take it away for each single request.
-            self._gathering = True
-            self.loop.call_soon(self._gathered)
+        # Not at once: the loop lets go of the interpreter between two of its callbacks, and a
+        # thread that is awake would take it away for each single request.
+        self._woken = True
+        self.loop.call_soon(self._gathered)
 
     def _gathered(self) -> None:
-        self._gathering = False
+        self._woken = False
         self._set_to_work()
 
     @abstractmethod
@@ -42,14 +40,14 @@ class BatchingRunner(WaitingRunner):
     def post(self, callback: Callable[..., None], *args: Any) -> None:
         """See `WaitingRunner`."""
         self._results.append((callback, args))
-        if not self._woken:
-            self._woken = True
+        if not self._told:
+            self._told = True
             self.loop.call_soon_threadsafe(self._deliver)
 
     def _deliver(self) -> None:
         # First the flag, then the pieces that are there: later ones wake the loop again, and a thread
         # that posts as quickly as this delivers does not keep the loop from everything else.
-        self._woken = False
+        self._told = False
         results = self._results
         for _ in range(len(results)):
             callback, args = results.popleft()

@@ -79,10 +79,6 @@ class EventletRunner(GreenletRunner):
         self.spawn(make)
         return await result
 
-    def here(self) -> Any:
-        """The greenlet."""
-        return eventlet.getcurrent()
-
     def stack(self, place: Any) -> str:
         """Where that greenlet is: it waits, since the loop has its turn."""
         return greenlet_stack(place)
@@ -90,8 +86,8 @@ class EventletRunner(GreenletRunner):
     def post(self, callback: Callable[..., None], *args: Any) -> None:
         """In a greenlet: have the loop call `callback(*args)`, in the order of the posts."""
         self._results.append((callback, args))
-        if not self._woken:
-            self._woken = True
+        if not self._told:
+            self._told = True
             self.loop.call_soon(self._deliver, context=self._context)
 
     def _ring(self) -> None:

@@ -19,7 +19,7 @@ from typing import Any, Final, TypeVar
 
 import gevent.monkey
 from gevent import Greenlet
-from gevent.hub import Hub, Waiter, getcurrent, set_hub
+from gevent.hub import Hub, Waiter, set_hub
 
 from aserve.adapters.errorlog import thread_stack
 from aserve.adapters.greenlets import GreenletRunner, greenlet_stack, note_exit
@@ -82,10 +82,6 @@ class GeventRunner(GreenletRunner):
         self.load(finish)
         self.call(partial(self._end.switch, None))
         self._alive.acquire()
-
-    def here(self) -> Greenlet:
-        """The greenlet."""
-        return getcurrent()
 
     def stack(self, place: Greenlet) -> str:
         """Where that greenlet is, or what keeps the hub from saying so."""

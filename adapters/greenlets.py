@@ -11,7 +11,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, ClassVar, Final
 
-from greenlet import GreenletExit, greenlet
+from greenlet import GreenletExit, getcurrent, greenlet
 
 from aserve.adapters.batching import BatchingRunner
 from aserve.adapters.errorlog import comes_of
@@ -155,7 +155,7 @@ class GreenletRunner(BatchingRunner):
 
     def _handle(self, exchange: WaitingExchange) -> None:
         try:
-            exchange.handle()
+            exchange.handle(getcurrent())
         finally:
             self._active -= 1
         if self.queue:

@@ -22,6 +22,7 @@ from collections.abc import Callable
 from typing import Any, ClassVar, Final
 
 from aserve.adapters.batching import BatchingRunner
+from aserve.adapters.bell import Bell
 from aserve.adapters.errorlog import thread_stack
 from aserve.adapters.runner import Gate, RunnerOptions
 from aserve.adapters.waiting import WaitingExchange
@@ -60,19 +61,18 @@ class ThreadPool(BatchingRunner):
     """A fixed number of threads that serve one event loop."""
 
     exchange_class: ClassVar[type[WaitingExchange]] = WaitingExchange
-    here = staticmethod(threading.get_ident)
 
     def __init__(self, loop: asyncio.AbstractEventLoop, options: RunnerOptions) -> None:
         super().__init__(loop, options)
         self.multithread = options.threads > 1
         self._loop = loop
         self._work = self.queue.waiting
-        self._idle: list[threading.Lock] = []
+        self._idle: list[Bell] = []
         self._waiting = False
         self._oldest: WaitingExchange | None = None
         self._looked = (0.0, 0.0)
         self._closing = False
-        self._returns: dict[int, tuple[deque[Callable[[], None]], threading.Lock]] = {}
+        self._returns: dict[int, tuple[deque[Callable[[], None]], Bell]] = {}
         self._threads = [
             threading.Thread(target=self._serve, name=f"aserve-{number}", daemon=True)
             for number in range(options.threads)
@@ -106,8 +106,8 @@ class ThreadPool(BatchingRunner):
     def post(self, callback: Callable[..., None], *args: Any) -> None:
         """From a thread: have the loop call `callback(*args)`, in the order of the posts."""
         self._results.append((callback, args))
-        if not self._woken and not (self._waiting and self._work):
-            self._woken = True
+        if not self._told and not (self._waiting and self._work):
+            self._told = True
             try:
                 self._loop.call_soon_threadsafe(self._deliver)
             except RuntimeError:
@@ -115,13 +115,13 @@ class ThreadPool(BatchingRunner):
 
     def return_to(self, place: int, call: Callable[[], None]) -> None:
         """On the loop: have that thread call `call()`, before it takes another request."""
-        calls, gate = self._returns[place]
+        calls, bell = self._returns[place]
         calls.append(call)
         try:
-            self._idle.remove(gate)
+            self._idle.remove(bell)
         except ValueError:
             return  # it is at work, and will look before it sleeps
-        gate.release()
+        bell.ring()
 
     def close(self) -> None:
         """Have the threads end; returns at once, a thread that is at work ends behind it."""
@@ -135,23 +135,24 @@ class ThreadPool(BatchingRunner):
             self._oldest = self._work[-1]
         except IndexError:
             return
-        # Before one is woken: it may take the first piece right away, and be blocked by it.
-        several = len(self._work) > 1
+        # The thread may do its work before this goes on: what there is by then needs no wake-up.
+        self._told = True
         self._release(1)
-        if several and not self._waiting:
+        if self._work and not self._waiting:
             self._waiting = True
             self._looked = (self._loop.time(), time.process_time())
             self._loop.call_later(PATIENCE, self._reinforce, 1)
+        self._deliver()
 
     def _release(self, number: int) -> None:
         idle = self._idle
         while number and idle:
             number -= 1
             try:
-                gate = idle.pop()
+                bell = idle.pop()
             except IndexError:
                 return  # a thread took itself off
-            gate.release()
+            bell.ring()
 
     def _reinforce(self, number: int) -> None:
         """Wake `number` threads if work waits for want of them."""
@@ -176,10 +177,10 @@ class ThreadPool(BatchingRunner):
 
     def _serve(self) -> None:
         take = self.queue.take
-        gate = threading.Lock()
-        gate.acquire()
+        bell = Bell()
         calls: deque[Callable[[], None]] = deque()
-        self._returns[threading.get_ident()] = calls, gate
+        place = threading.get_ident()
+        self._returns[place] = calls, bell
         while not self._closing or self._work or calls:
             if calls:
                 if self._work:
@@ -189,20 +190,21 @@ class ThreadPool(BatchingRunner):
             try:
                 exchange = take()
             except IndexError:
-                self._park(gate, calls)
+                self._park(bell, calls)
             else:
-                contextvars.Context().run(exchange.handle)
+                contextvars.Context().run(exchange.handle, place)
                 del exchange  # an idle thread holds on to nothing
+        bell.close()
 
-    def _park(self, gate: threading.Lock, calls: deque[Callable[[], None]]) -> None:
+    def _park(self, bell: Bell, calls: deque[Callable[[], None]]) -> None:
         """Sleep until woken, unless there is something to do after all."""
         idle = self._idle
-        idle.append(gate)
-        # What came before the gate stood in the list has woken somebody else, or nobody.
+        idle.append(bell)
+        # What came before the bell stood in the list has woken somebody else, or nobody.
         if self._work or calls or self._closing:
             try:
-                idle.remove(gate)
+                idle.remove(bell)
             except ValueError:
-                gate.acquire()  # it was just woken
+                bell.wait()  # it was just rung
             return
-        gate.acquire()
+        bell.wait()

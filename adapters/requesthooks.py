@@ -173,8 +173,8 @@ class _InlineExchange(_WSGIExchange, InlineExchange):
 class _WaitingExchange(_WSGIExchange, WaitingExchange):
     """Calls the hooks in the request's thread, or whatever its place is."""
 
-    def handle(self) -> None:
-        super().handle()
+    def handle(self, place: Any) -> None:
+        super().handle(place)
         if self.told is not None and self.file is None:
             self._end()
 

@@ -7,11 +7,11 @@ in `exchange_class` which exchange goes with it. There are two kinds of places:
 - Where an application can wait (threads, greenlets), it is one straight call, `WaitingExchange.handle`.
   A `WaitingRunner` takes exchanges out of its `queue` and makes that call, in a context of its own; the
   exchange comes back for few things only. `post` has the loop do something, in order; `gate` makes
-  what one application waits at, which the loop opens by `notify`; `here` and `stack` tell where it is.
+  what one application waits at, which the loop opens by `notify`; `stack` tells where it is.
 - Where nothing can wait (on the loop itself), the exchange has to be driven in steps: inline.py.
 
 For a further place of the first kind derive from `WaitingRunner`, provide `_wake`, `post`, `gate` and
-`return_to` (and `here` and `stack`), and enter the class in `RUNNERS` of adapters/__init__.py; the options'
+`return_to` (and `stack`), and enter the class in `RUNNERS` of adapters/__init__.py; the options'
 choices follow from that table. Which calls come from the loop's thread and which from the application's
 place is said with each method; nothing else of an exchange may be touched from there. A place that shares
 the loop's thread may call at once what is posted, as long as the order is kept. Modules of extras
@@ -133,6 +133,7 @@ class WaitingRunner(Runner):
         super().__init__(loop, options)
         self.shedding = Shedding(options.queue_timeout, options.queue_target)
         self.queue = RequestQueue(options.queue_limit, self.shedding)
+        self._woken = False  # it will look into the queue anyway
         self._watching = not self.shedding.needed  # there is nothing to be watched then
         self._watch_timer: asyncio.TimerHandle | None = None
 
@@ -144,7 +145,8 @@ class WaitingRunner(Runner):
             exchange.decline()
             return
         queue.waiting.append(exchange)
-        self._wake()
+        if not self._woken:
+            self._wake()
         if not self._watching:
             self._watching = True
             self.shedding.begin(exchange.queued)
@@ -182,15 +184,11 @@ class WaitingRunner(Runner):
 
     @abstractmethod
     def return_to(self, place: Any, call: Callable[[], None]) -> None:
-        """On the loop: have `call()` made at `place`, what `here` has said, which does not raise.
+        """On the loop: have `call()` made at `place`, what `handle` was told, which does not raise.
 
         Closing what an application has opened is the business of the thread it was opened in: there is
         its connection to a database.
         """
-
-    def here(self) -> Any:
-        """At the application's place: what `stack` and `return_to` need to find it."""
-        return None
 
     def stack(self, place: Any) -> str:
         """On the loop: where the application is that is at `place`, as stacks are written; "" if unknown."""

@@ -69,7 +69,11 @@ class WaitingExchange(WSGIExchange):
         self.sent = False
         self.gate: Gate | None = None
         self.file: _LeftFile | None = None
-        if self.received or self.buffered >= self.connection.group.options.body_buffer:
+        if self.received and self.chunks is None:
+            self.submitted = True
+            self.input = io.BytesIO()
+            self.runner.submit(self)
+        elif self.received or self.buffered >= self.connection.group.options.body_buffer:
             self._submit()
         else:
             # One of the ways that PEP 3333 allows: ask for the body at once.
@@ -114,7 +118,7 @@ class WaitingExchange(WSGIExchange):
     def _submit(self) -> None:
         self.submitted = True
         if self.received:
-            self.input = io.BytesIO() if self.chunks is None else io.BytesIO(self.take_body())
+            self.input = io.BytesIO(self.take_body())
         else:
             self.gate = self.runner.gate()
             self.input = io.BufferedReader(StreamedBody(self), 65536)
@@ -191,8 +195,8 @@ class WaitingExchange(WSGIExchange):
         self.place = None
         self.runner.post(self._finish, None)
 
-    def handle(self) -> None:
-        """Run the application (place)."""
+    def handle(self, place: Any) -> None:
+        """Run the application, at `place`."""
         runner = self.runner
         post = runner.post
         shedding = runner.shedding
@@ -203,7 +207,7 @@ class WaitingExchange(WSGIExchange):
             post(self.decline)
             return
         self.waited = waited
-        self.place = runner.here()
+        self.place = place
         try:
             if self.abandoned or (self.disconnected and self.state is Response.BROKEN):
                 last = None  # nobody waits for the answer any more
@@ -215,7 +219,7 @@ class WaitingExchange(WSGIExchange):
             last = None
         self.place = None
         if self.file is None:
-            post(self._finish, last)
+            post(WaitingExchange._finish, self, last)
         else:
             post(self._begin_file)
 

@@ -165,7 +165,7 @@ from aserve.adapters.runner import RunnerOptions
 active = most = done = 0
 
 class Work:
-    def handle(self):
+    def handle(self, place):
         global active, most
         active += 1
         most = max(most, active)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import os
+import signal
 import sys
 import threading
 import time
@@ -12,6 +14,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from aserve.adapters.bell import Bell
 from aserve.adapters.pool import SWITCH_INTERVAL, ThreadPool
 from aserve.adapters.runner import RunnerOptions
 
@@ -20,7 +23,7 @@ class Work:
     """Stands for an exchange whose application does just this."""
 
     def __init__(self, handle: Callable[[], None]) -> None:
-        self.handle = handle
+        self.handle = lambda place: handle()
 
 
 def submit(pool: ThreadPool, handle: Callable[[], None]) -> None:
@@ -119,17 +122,55 @@ async def test_a_call_that_returns_does_not_hold_up_a_request() -> None:
     async with running(2) as pool:
         for _ in range(100):
             second.clear()
-            submit(pool, lambda: pool.post(places.put_nowait, pool.here()))
+            submit(pool, lambda: pool.post(places.put_nowait, threading.get_ident()))
             place = await asyncio.wait_for(places.get(), 10)
             while len(pool._idle) < 2:
                 await asyncio.sleep(0.001)
-            _, gate = pool._returns[place]
-            pool._idle.remove(gate)
-            pool._idle.append(gate)  # the next one to be woken, in the loop's next turn
+            _, bell = pool._returns[place]
+            pool._idle.remove(bell)
+            pool._idle.append(bell)  # the next one to be woken, in the loop's next turn
             submit(pool, second.set)
             blocking = lambda: pool.post(finished.put_nowait, second.wait(10))  # noqa: E731
             asyncio.get_running_loop().call_soon(pool.return_to, place, blocking)
             assert await asyncio.wait_for(finished.get(), 20)
+
+
+async def test_a_bell_is_heard_before_and_while_somebody_waits() -> None:
+    bell = Bell()
+    bell.ring()
+    bell.wait()
+    waiting = threading.Thread(target=bell.wait)
+    waiting.start()
+    bell.ring()
+    waiting.join(10)
+    assert not waiting.is_alive()
+    bell.close()
+
+
+async def test_signals_do_not_wake_a_thread() -> None:
+    finished: asyncio.Queue[None] = asyncio.Queue()
+    previous = signal.signal(signal.SIGUSR2, lambda number, frame: None)
+    try:
+        async with running(1) as pool:
+            while not pool._idle:
+                await asyncio.sleep(0.001)
+            for _ in range(100):
+                signal.pthread_kill(pool._threads[0].ident or 0, signal.SIGUSR2)
+                await asyncio.sleep(0)
+            submit(pool, lambda: pool.post(finished.put_nowait, None))
+            await asyncio.wait_for(finished.get(), 10)
+    finally:
+        signal.signal(signal.SIGUSR2, previous)
+
+
+async def test_a_pool_leaves_no_descriptors() -> None:
+    descriptors = len(os.listdir("/dev/fd"))
+    for _ in range(2):
+        async with running(4) as pool:
+            while len(pool._idle) < 4:
+                await asyncio.sleep(0.001)
+            assert len(os.listdir("/dev/fd")) > descriptors
+    assert len(os.listdir("/dev/fd")) == descriptors
 
 
 async def test_context_variables_do_not_leak() -> None:
@@ -157,7 +198,7 @@ async def test_calls_return_to_the_thread_that_was_asked() -> None:
 
         def meet() -> None:
             barrier.wait(10)
-            pool.post(done.put_nowait, (pool.here(), 0))
+            pool.post(done.put_nowait, (threading.get_ident(), 0))
 
         for _ in range(3):
             submit(pool, meet)
@@ -167,7 +208,7 @@ async def test_calls_return_to_the_thread_that_was_asked() -> None:
             for thread in threads:
 
                 def call(thread: int = thread) -> None:
-                    loop.call_soon_threadsafe(done.put_nowait, (thread, pool.here()))
+                    loop.call_soon_threadsafe(done.put_nowait, (thread, threading.get_ident()))
 
                 pool.return_to(thread, call)
                 if number % 3:
