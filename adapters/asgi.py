@@ -100,9 +100,10 @@ class ASGIExchange(ExtendedExchange):
         if _EAGER and not task.done():
             self.suspended = True
             if self.state is _HELD:
-                group.hold(self)
+                group.outbox.hold(self)
 
     async def _run(self, scope: dict[str, Any]) -> None:
+        self.connection.group.outbox.begin()
         try:
             await self.app(scope, self.receive, self.send)
             if self.state is not _DONE:
@@ -141,7 +142,7 @@ class ASGIExchange(ExtendedExchange):
             if message.get("trailers"):
                 self.expect_trailers()
             if self.suspended:
-                self.connection.group.hold(self)
+                self.connection.group.outbox.hold(self)
         elif kind == "http.response.body":
             body = message.get("body", b"")
             if body.__class__ is not bytes:

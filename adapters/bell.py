@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from os import close, read, write  # by name: see protocols/threads.py
 from typing import Final
 
 _RING: Final = (1).to_bytes(8, sys.byteorder)  # what an eventfd takes, and a pipe as well
@@ -27,13 +28,13 @@ class Bell:
 
     def ring(self) -> None:
         """Wake the thread that waits, or is about to. Others may run before this returns."""
-        os.write(self._writing, _RING)
+        write(self._writing, _RING)
 
     def wait(self) -> None:
         """Sleep until somebody rings."""
-        os.read(self._reading, len(_RING))
+        read(self._reading, len(_RING))
 
     def close(self) -> None:
         """Give the files back; nobody rings or waits from now on."""
         for file in {self._reading, self._writing}:
-            os.close(file)
+            close(file)

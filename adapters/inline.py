@@ -24,12 +24,10 @@ from aserve.adapters.spool import Spool
 from aserve.adapters.wsgi import WSGIExchange, close_iterable
 from aserve.adapters.wsgi_file import FilePart, FileWrapper
 from aserve.protocols.errors import ClientDisconnectedError
+from aserve.protocols.outbox import SPAN
 from aserve.protocols.states import Response
 
 logger: Final = logging.getLogger("aserve")
-
-# Seconds for which requests may have their turns before the loop has its own.
-SPAN: Final = 0.001
 
 # For the time of a call there is no running loop: frameworks refuse to run synchronous code beside
 # one, and asyncio.run() would.
@@ -115,6 +113,9 @@ class InlineExchange(WSGIExchange):
             return True
         context = self.context = _Context()
         body = context.run(InlineExchange._call, self)
+        if body is None and self.file is None:
+            self._end(None)  # it has failed, or all has left: most iterables have one piece
+            return True
         if self.iterator is None:
             self._end(body)
             return True
@@ -346,6 +347,8 @@ class InlineRunner(Runner):
         code out of the processor's caches.
         """
         line = self._line
+        outbox = line[0].connection.group.outbox
+        outbox.begin_batch()
         end = monotonic() + SPAN
         _set_running_loop(None)
         try:
@@ -356,6 +359,7 @@ class InlineRunner(Runner):
                     break
         finally:
             _set_running_loop(self.loop)
+            outbox.flush()
         if line:
             self.loop.call_soon(self._next)
         else:

@@ -156,7 +156,12 @@ class Exchange(Starting):
         else:
             raise self._bad_length(size)
         if size <= _COPY_LIMIT:
-            connection.transport.write(b"".join((head, end, data)))
+            outbox = connection.group.outbox
+            if outbox.open:
+                connection.outgoing = b"".join((head, end, data))
+                outbox.hold(connection)
+            else:
+                connection.transport.write(b"".join((head, end, data)))
         else:
             connection.write_pieces((head + end, data))
         self.body_sent = size

@@ -20,6 +20,7 @@ from aserve.protocols.headers import watch
 from aserve.protocols.http1 import Http1Connection
 from aserve.protocols.lingering import LINGER_SPAN, LingeringConnection
 from aserve.protocols.options import ConnectionOptions
+from aserve.protocols.outbox import Outbox
 from aserve.protocols.policy import PROXY_FIELDS
 from aserve.protocols.serving import both
 from aserve.protocols.states import Response
@@ -47,13 +48,6 @@ class ExchangeFactory(Protocol):
     """Makes an adapter's exchange for a request."""
 
     def __call__(self, connection: Http1Connection, request: RequestHead) -> Exchange: ...
-
-
-class Holder(Protocol):
-    """Who does not send everything at once: more may come that can leave together with it."""
-
-    def flush(self) -> None:
-        """Send what is held, if that has not happened yet."""
 
 
 class ConnectionGroup:
@@ -100,6 +94,7 @@ class ConnectionGroup:
         self.clock = Clock(
             loop, server=options.server_header, date=options.date_header, headers=options.headers
         )
+        self.outbox = Outbox(loop)
         self.draining = False
         self.leaving_until = 0.0
         self.context = contextvars.copy_context()
@@ -131,7 +126,6 @@ class ConnectionGroup:
         self.idle_deadline = 0.0
         self._timer: asyncio.TimerHandle | None = None
         self._empty: asyncio.Event = asyncio.Event()
-        self._held: list[Holder] = []
         self._set_deadlines()
 
     @property
@@ -280,19 +274,6 @@ class ConnectionGroup:
         """Have `call` called with each exchange that is complete, besides the access log."""
         self.access_log = both(self.access_log, call)
         self.exact = True
-
-    # What is held
-
-    def hold(self, holder: Holder) -> None:
-        """See to it that what is held leaves at the end of this turn of the loop."""
-        if not self._held:
-            self.loop.call_soon(self._flush)
-        self._held.append(holder)
-
-    def _flush(self) -> None:
-        held, self._held = self._held, []
-        for holder in held:
-            holder.flush()
 
     # The end
 

@@ -95,6 +95,7 @@ class Http1Connection(RefusingConnection):
 
     def eof_received(self) -> bool:
         """The client sends no more; it may still read (RFC 9112 §9.6), so responses go on."""
+        self.flush()
         if self.receiving is not None:
             self.refuse(policy.BODY_INCOMPLETE)
         if not (self.full and self.reader is not None and self.reader.pending):
@@ -115,6 +116,7 @@ class Http1Connection(RefusingConnection):
         self.queue = None
         self.reader = None
         self.receiving = None
+        self.outgoing = b""
         self.release_writers()
         exchange = self.exchange
         self.exchange = None
@@ -300,6 +302,7 @@ class Http1Connection(RefusingConnection):
             exchange.disconnect()
 
     def cut_off(self) -> None:
+        self.flush()
         if self.exchange is not None:
             self.reset_on_close()  # what is cut off here must not look complete
         self.transport.abort()
@@ -336,6 +339,8 @@ class Http1Connection(RefusingConnection):
 
     def _begin(self, exchange: Exchange) -> None:
         group = self.group
+        if self.outgoing:
+            self.flush()
         if self.receiving is None:
             self.deadline = inf
         if group.limit_concurrency and len(group.running) >= group.limit_concurrency:

@@ -26,9 +26,10 @@ class RefusingConnection(LingeringConnection):
 
     exchange: the one whose turn it is. queue: parsed requests behind it. receiving: the one whose
     body is being read. template: the adapter's, for what is the same in all of its requests.
+    outgoing: a complete response that the outbox holds. Nothing may be written before it.
     """
 
-    __slots__ = ("exchange", "queue", "reader", "receiving", "template")
+    __slots__ = ("exchange", "outgoing", "queue", "reader", "receiving", "template")
 
     template: Any
 
@@ -39,6 +40,15 @@ class RefusingConnection(LingeringConnection):
         self.queue: deque[Exchange | Refusal] | None = None
         self.reader: Reader | None = None
         self.template = None
+        self.outgoing = b""
+
+    def flush(self) -> None:
+        """Write the response that is held."""
+        outgoing = self.outgoing
+        if outgoing:
+            self.outgoing = b""
+            if not self.transport.is_closing():
+                self.transport.write(outgoing)
 
     def refuse(self, refusal: Refusal) -> None:
         """Take no more from this client; tell it why when the responses before it are sent."""
@@ -116,6 +126,7 @@ class RefusingConnection(LingeringConnection):
             self.close()
 
     def _forget(self) -> None:
+        self.flush()
         self.exchange = None
         self.queue = None
         self.reader = None

@@ -233,7 +233,7 @@ class WebSocketConnection(LingeringConnection):
         elif self._outbox is None:
             # A transport makes a system call, and a segment, of everything that it is given.
             self._outbox = [head + payload]
-            self.group.hold(self)
+            self.group.outbox.hold(self)
         else:
             self._outbox.append(head + payload)
             if len(self._outbox) >= _MOST_HELD:

@@ -392,3 +392,33 @@ async def test_environ() -> None:
     async with serving(app) as served:
         assert (await served.ask("/")).body == b""
     assert seen["wsgi.multithread"] is False
+
+
+@pytest.mark.parametrize("length", [True, False])
+async def test_iterables_of_one_piece_share_a_turn(length: bool) -> None:
+    """Those of frameworks mostly are: responses leave together, as lists of bytes do."""
+
+    def app(environ: Any, start_response: Any) -> Any:
+        start_response("200 OK", [("Content-Length", "1")])
+        return map(bytes, [b"x"]) if length else Alone()
+
+    async with serving(app) as served, served.client() as one, served.client() as other:
+        for client in (one, other):
+            await client.ask(request())
+        for connection in list(served.group.connections):
+            assert isinstance(connection, Http1Connection)
+            connection.data_received(request())
+        await asyncio.sleep(0)
+        assert served.group.requests == 4
+        for client in (one, other):
+            assert (await client.read()).body == b"x"
+
+
+class Alone:
+    """An iterable of one piece that says so."""
+
+    def __len__(self) -> int:
+        return 1
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter([b"x"])
