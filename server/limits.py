@@ -13,7 +13,7 @@ from aserve import validators
 from aserve.declaration import option
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True, init=False, repr=False, eq=False)
 class ClientSettings:
     """The settings that connections look at; times in seconds, sizes in bytes."""
 

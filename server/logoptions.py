@@ -16,7 +16,7 @@ from aserve.processoptions import ProcessSettings
 _SYSLOG: Final = "unix:///var/run/syslog" if sys.platform == "darwin" else "udp://localhost:514"
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True, init=False, repr=False, eq=False)
 class LogSettings(ProcessSettings):
     """Those settings, and the ones of processoptions.py: one line of classes, since they have slots."""
 

@@ -12,7 +12,7 @@ from aserve.declaration import option
 from aserve.reloadoptions import ReloadSettings
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True, init=False, repr=False, eq=False)
 class ProcessSettings(ReloadSettings):
     """Those settings, and the ones of reloadoptions.py: one line of classes, since they have slots."""
 

@@ -13,7 +13,7 @@ from aserve.declaration import option
 from aserve.websockets import WebSocketSettings
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True, init=False, repr=False, eq=False)
 class ReloadSettings(WebSocketSettings):
     """Those settings, and the ones of websockets.py: one line of classes, since they have slots."""
 

@@ -14,7 +14,7 @@ from aserve.logoptions import LogSettings
 from aserve.tlsvalues import Secret
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True, init=False, repr=False, eq=False)
 class TLSSettings(LogSettings):
     """Those settings, and the ones of logoptions.py: one line of classes, since they have slots."""
 

@@ -13,7 +13,7 @@ from aserve.declaration import option
 from aserve.limits import ClientSettings
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True, init=False, repr=False, eq=False)
 class WebSocketSettings(ClientSettings):
     """Those settings, and the ones of limits.py: one line of classes, since they have slots."""
 
