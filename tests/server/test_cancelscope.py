@@ -76,14 +76,23 @@ async def test_what_the_block_raises_comes_through() -> None:
     with pytest.raises(TimeoutError, match="my own"):
         async with scope:
             raise TimeoutError("my own")
+    assert not scope.cancelled_caught
+
+
+async def test_what_the_block_raises_on_its_way_out_comes_through() -> None:
+    scope = CancelScope()
     scope.cancel()
     with pytest.raises(ValueError, match="on its way out"):
         async with scope:
-            try:
-                await for_ever()
-            finally:
-                raise ValueError("on its way out")
+            await fail_when_cancelled()
     assert not scope.cancelled_caught
+
+
+async def fail_when_cancelled() -> None:
+    try:
+        await for_ever()
+    finally:
+        raise ValueError("on its way out")
 
 
 async def test_who_cancels_the_task_itself_has_the_last_word() -> None:
