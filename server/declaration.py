@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any, Final, Self
+from typing import Any, Final, NamedTuple, Self
 
 ENVIRONMENT_PREFIX: Final = "ASERVE_"
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Option:
+class Option(NamedTuple):
     """What there is to say of one setting.
 
     Arguments: `name` is the field of `Settings`; `flags` are its spellings on the command line

@@ -7,9 +7,8 @@ import os
 import socket
 import stat
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from aserve import activation, identity
 from aserve.binds import Bind
@@ -22,8 +21,7 @@ _STALE_CHECK_TIMEOUT: Final = 1.0
 """Seconds for the question whether somebody listens on a Unix socket that is already there."""
 
 
-@dataclass(frozen=True, slots=True)
-class UnixFiles:
+class UnixFiles(NamedTuple):
     """What the files of Unix sockets are to be.
 
     Everybody on the machine may connect to them unless `umask` says otherwise, as to a port of
@@ -40,10 +38,13 @@ class UnixFiles:
         return cls(owner=owner) if settings.umask is None else cls(settings.umask, owner)
 
 
+FOR_EVERYBODY: Final = UnixFiles()
+
+
 def listen(
     binds: Iterable[Bind],
     backlog: int,
-    files: UnixFiles = UnixFiles(),
+    files: UnixFiles = FOR_EVERYBODY,
     *,
     among: Iterable[Bind] = (),
     reuse_port: bool = False,

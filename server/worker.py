@@ -10,9 +10,8 @@ import os
 import signal
 import socket
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from aserve import identity, importpath, logs, loops, titles
 from aserve.adapters import RUNNERS, Adapter, make_adapter, make_runner
@@ -40,8 +39,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger("aserve")
 
 
-@dataclass(frozen=True, slots=True)
-class Assignment:
+class Assignment(NamedTuple):
     """What a worker needs to know.
 
     Arguments: `number` and `generation` name it; `channel` is its end of the connection to the
