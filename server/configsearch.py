@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import os
 import re
-from pathlib import Path
 from typing import Final
 
 from aserve.origin import origin
@@ -20,16 +20,17 @@ _TABLE: Final = re.compile(
 def find() -> str | None:
     """Return its name, in the folder of the start; None if there is none."""
     for name in _NAMES:
-        path = Path(origin().folder, name)
-        if path.is_file() and (name != "pyproject.toml" or _has_table(path)):
+        path = os.path.join(origin().folder, name)
+        if os.path.isfile(path) and (name != "pyproject.toml" or _has_table(path)):
             return name
     return None
 
 
-def _has_table(path: Path) -> bool:
+def _has_table(path: str) -> bool:
     """Has a pyproject.toml the table [tool.aserve]? Also if it cannot be read as TOML, but looks so."""
     try:
-        text = path.read_bytes()
+        with open(path, "rb") as file:
+            text = file.read()
     except OSError:
         return False
     if b"aserve" not in text or _TABLE.search(text) is None:
