@@ -32,7 +32,8 @@ class CancelScope:
             self._timeout.reschedule(-math.inf)
 
     async def __aenter__(self) -> None:
-        self._timeout = asyncio.timeout_at(-math.inf if self._cancelled else self.deadline)
+        deadline = None if self.deadline == math.inf else self.deadline
+        self._timeout = asyncio.timeout_at(-math.inf if self._cancelled else deadline)
         await self._timeout.__aenter__()
 
     async def __aexit__(
