@@ -171,7 +171,7 @@ class Service:
         try:
             await self._told.wait()
             await self._drain(group)
-        except asyncio.CancelledError:  # by a program that ends in disorder
+        except (asyncio.CancelledError, KeyboardInterrupt):  # by a program that ends in disorder
             group.abort()
             raise
         finally:
