@@ -11,9 +11,7 @@ from aserve.origin import origin
 _NAMES: Final = ("aserve.toml", "pyproject.toml")
 """In this order, in the working directory."""
 
-_TABLE: Final = re.compile(
-    rb"""tool["']?\s*\.\s*["']?aserve|^\s*\[\s*["']?tool["']?\s*\]|^\s*tool\s*=""", re.MULTILINE
-)
+_TABLE: Final = rb"""(?m)tool["']?\s*\.\s*["']?aserve|^\s*\[\s*["']?tool["']?\s*\]|^\s*tool\s*="""
 """What a file looks like that may have [tool.aserve]; most others need not be parsed then."""
 
 
@@ -33,7 +31,7 @@ def _has_table(path: str) -> bool:
             text = file.read()
     except OSError:
         return False
-    if b"aserve" not in text or _TABLE.search(text) is None:
+    if b"aserve" not in text or re.search(_TABLE, text) is None:
         return False
     import tomllib
 
