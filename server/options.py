@@ -3,8 +3,7 @@
 The command line, the `ASERVE_*` environment variables, what configuration files can say, `--help` and
 docs/settings.md are made from it. To add an option, add a field; what has to do with clients and proxies
 is in limits.py, with WebSockets in websockets.py, with the processes' surroundings in processoptions.py,
-with development in reloadoptions.py, with logs in logoptions.py, with TLS in tlsoptions.py. Those parts only
-declare fields: methods are generated once, for the whole, since that takes milliseconds of every start.
+with development in reloadoptions.py, with logs in logoptions.py, with TLS in tlsoptions.py.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from typing import Any, Final, Literal
 
 from aserve import validators, workerclasses
 from aserve.binds import Bind
-from aserve.declaration import Option, option
+from aserve.declaration import Option, declared, option
 from aserve.hooks import NO_HOOKS, Hooks
 from aserve.tlsoptions import TLSSettings
 from aserve.workerclasses import WORKER_CLASSES
@@ -38,7 +37,7 @@ def default_threads() -> int:
     return min(32, usable_cpus() + 4)
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+@declared(frozen=True, kw_only=True)
 class Settings(TLSSettings):
     """The resolved settings of a server. See docs/settings.md, or the declarations below."""
 
