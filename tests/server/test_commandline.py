@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -97,3 +98,17 @@ def test_who_reads_the_output_may_have_enough(tmp_path: Path) -> None:
     )
     os.close(writer)
     assert (done.returncode, done.stderr) == (1, b"")
+
+
+@pytest.mark.parametrize("workers", ["--workers=2", "-w2"], ids=["plain", "click's"])
+def test_int_before_there_is_a_server(workers: str, tmp_path: Path) -> None:
+    (tmp_path / "conf.py").write_text("import time\nprint('here', flush=True)\ntime.sleep(10)\n")
+    command = [sys.executable, "-m", "aserve", "-c", "conf.py", workers, "main:app"]
+    with subprocess.Popen(
+        command, cwd=tmp_path, env=clean_environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"here\n"
+        process.send_signal(signal.SIGINT)
+        assert process.communicate(timeout=30) == (b"", b"\n")  # below the terminal's ^C
+        assert process.returncode == 130
