@@ -144,9 +144,12 @@ def _listen(
 
 def _bind_tcp(bind: Bind, takes_ipv4: bool, reuse_port: bool) -> socket.socket:
     """Bind to the first address of the host, of IPv4 if it has one."""
-    # As bytes, unless it takes the codec for international names, which is large.
-    host = bind.host.encode() if bind.host.isascii() else bind.host
-    found = socket.getaddrinfo(host, bind.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    try:
+        # As bytes, unless it takes the codec for international names, which is large.
+        host = bind.host.encode() if bind.host.isascii() else bind.host
+        found = socket.getaddrinfo(host, bind.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except UnicodeError:  # of that codec: there can be no such name
+        raise socket.gaierror(socket.EAI_NONAME, "no name of a host") from None
     family, _, protocol, _, name = min(found, key=lambda entry: entry[0] != socket.AF_INET)
     sock = socket.socket(family, socket.SOCK_STREAM, protocol)
     try:
