@@ -7,8 +7,6 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
-import anyio
-
 from aserve.adapters.failures import one_line
 
 logger: Final = logging.getLogger("aserve")
@@ -129,8 +127,7 @@ class Lifespan:
             await asyncio.wait({task, *others}, return_when=asyncio.FIRST_COMPLETED)
         except asyncio.CancelledError:
             task.cancel()
-            with anyio.move_on_after(ABANDON_TIME, shield=True):
-                await asyncio.wait({task})
+            await asyncio.wait({task}, timeout=ABANDON_TIME)
             raise
 
     def _raised(self) -> BaseException | None:

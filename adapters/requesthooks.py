@@ -11,10 +11,10 @@ from aserve.adapters.errorlog import log_exception
 from aserve.adapters.inline import InlineExchange
 from aserve.adapters.waiting import WaitingExchange
 from aserve.adapters.wsgi import WSGIExchange
-from aserve.protocols.clock import REASONS
 from aserve.protocols.errors import ClientDisconnectedError
 from aserve.protocols.exchange import Exchange
 from aserve.protocols.target import split_target
+from aserve.protocols.wording import REASONS
 
 Before: TypeAlias = Callable[["HookRequest"], object]
 After: TypeAlias = Callable[["HookRequest", dict[str, Any], "HookResponse | None"], object]

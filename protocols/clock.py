@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
-from email.utils import formatdate
-from http import HTTPStatus
-from typing import Final
 
-REASONS: Final = {status.value: status.phrase.encode() for status in HTTPStatus}
+from aserve.protocols.wording import REASONS as REASONS  # for who has the clock
+from aserve.protocols.wording import http_date
 
 
 class Clock:
@@ -53,7 +51,7 @@ class Clock:
         """The default header lines (RFC 9110 §6.6.1, §10.2.4), but for the names in `without`."""
         lines = [line for name, line in self._fixed if name not in without]
         if self._date and b"date" not in without:
-            lines.append(b"\r\ndate: " + formatdate(usegmt=True).encode())
+            lines.append(b"\r\ndate: " + http_date())
         return b"".join(lines)
 
     def prefix(self, status: int) -> bytes:

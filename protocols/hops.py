@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from aserve.protocols.trust import Trust, pack, unpack
@@ -106,8 +105,7 @@ def client_of(text: str, trust: Trust) -> Hop | None:
     raise ValueError("too many hops")
 
 
-@dataclass(frozen=True, slots=True)
-class Element:
+class Element(NamedTuple):
     """An element of Forwarded.
 
     pairs: its parameters, lower-cased names and plain values. hop: its `for`, None if it has none.

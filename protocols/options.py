@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import ssl
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class WebSocketOptions:
     """The values that WebSockets use; times are in seconds, sizes in bytes.
 
@@ -37,7 +37,7 @@ class WebSocketOptions:
     window_bits: int = 12
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class ConnectionOptions:
     """The few values that connections use; times are in seconds, sizes in bytes.
 

@@ -6,7 +6,6 @@ which of the refusals here it is. Chunked bodies are judged in chunked.py.
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
@@ -203,6 +202,8 @@ def _is_literal(text: bytes | None) -> bool:
     """Whether `text` may stand in brackets; None is no literal, and fine."""
     if text is None or text[:1] in (b"v", b"V"):
         return True
+    import ipaddress  # such a value is found once, see KNOWN_HOSTS
+
     try:
         ipaddress.IPv6Address(text.decode("ascii"))
     except ValueError:

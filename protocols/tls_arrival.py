@@ -6,7 +6,6 @@ import asyncio
 import logging
 import ssl
 from collections.abc import Callable
-from email.utils import formatdate
 from math import inf
 from socket import MSG_PEEK, SHUT_WR, socket
 from ssl import SSLSocket  # by name: see threads.py
@@ -16,6 +15,7 @@ from aserve.protocols import clienthello, policy
 from aserve.protocols.lingering import LINGER_SPAN
 from aserve.protocols.tls_handshake import advance
 from aserve.protocols.tls_transport import reason_of
+from aserve.protocols.wording import http_date
 
 logger: Final = logging.getLogger("aserve")
 
@@ -163,7 +163,7 @@ class TLSArrival:
     def _refuse_text(self, sock: socket, data: bytes) -> None:
         refusal = policy.PLAIN_ON_TLS
         logger.info("refused: %d %s client=%s", refusal.status, refusal.text, self._peer())
-        date, content = formatdate(usegmt=True).encode(), refusal.content
+        date, content = http_date(), refusal.content
         shown = b"" if data.startswith(b"HEAD ") else content
         self._end(sock, _REFUSAL % (date, len(content), shown))
 

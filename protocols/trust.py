@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import ipaddress
 import socket
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 if TYPE_CHECKING:
+    import ipaddress
+
     from aserve.protocols.forwarded import Origin
 
-_Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
+    _Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 _USUAL: Final[Mapping[bytes, str]] = MappingProxyType({})
 
 # ::ffff:192.0.2.1 is 192.0.2.1 (RFC 4291 §2.5.5.2).
 _MAPPED: Final = bytes(10) + b"\xff\xff"
-_MAPPED_NETWORK: Final = ipaddress.IPv6Network("::ffff:0:0/96")
 
 
 def pack(address: str) -> bytes | None:
@@ -71,6 +71,8 @@ class Trust:
                 self.everybody = True
             elif word == "unix":
                 self.unix = True
+            elif "%" not in word and (address := pack(word)) is not None:
+                self._addresses.add(address)
             else:
                 self._add(_network(word))
 
@@ -103,6 +105,8 @@ class Trust:
 
 def _network(text: str) -> _Network:
     """The network that `text` names, a single address is one as well; raises ValueError."""
+    import ipaddress  # most servers trust single addresses only
+
     try:
         network: _Network = ipaddress.ip_network(text, strict=False)
         bare = ipaddress.ip_address(text.partition("/")[0])
@@ -113,7 +117,7 @@ def _network(text: str) -> _Network:
         ) from None
     if bare != network.network_address:
         raise ValueError(f"{text!r} is an address in a network: write {network} for the whole of it")
-    if network.version == 6 and network.subnet_of(_MAPPED_NETWORK):
+    if network.version == 6 and network.subnet_of(ipaddress.IPv6Network("::ffff:0:0/96")):
         packed = network.network_address.packed[12:]
         return ipaddress.IPv4Network((packed, network.prefixlen - 96))
     return network

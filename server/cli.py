@@ -9,43 +9,17 @@ from __future__ import annotations
 import dataclasses
 import gc
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final, NoReturn
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, NoReturn
 
-import click
-from click.core import ParameterSource
-
-from aserve import __version__, activation, config, daemon, origin
-from aserve.completion import completer
-from aserve.declaration import Option
-from aserve.errors import EXIT_USAGE, Mistakes, UserError, describe, exit_status
-from aserve.options import OPTIONS, Settings
+from aserve import activation, commandline, config, daemon, origin
+from aserve.errors import EXIT_INTERRUPTED, EXIT_USAGE, Mistakes, UserError, describe, exit_status
+from aserve.options import Settings
 from aserve.remarks import Note, level_of
 
 if TYPE_CHECKING:
     from aserve.handover import Handover
-
-_ABOUT = """Serve the ASGI or WSGI application APP.
-
-APP is module:attribute such as main:app, module:factory() for what a factory returns, or a module
-alone for its 'application' or 'app'.
-
-\b
-  aserve main:app                         on http://127.0.0.1:8000
-  aserve -b :8000 -w auto main:app        for everybody, with a worker per CPU
-  aserve -c gunicorn.conf.py shop.wsgi    with a configuration of gunicorn's
-  aserve --reload main:app                while it is being written
-"""
-_EPILOG = """Every option has an environment variable as well, which the command line overrules: ASERVE_ and
-its name, such as ASERVE_WORKERS=4 or ASERVE_BIND=:8000,unix:/run/app.sock. So it has a place in
-aserve.toml, or in [tool.aserve] of pyproject.toml: workers = 4.
-"""
-_VERSION_FLAGS: Final = ("-v", "--version")
-_HELP_FLAGS: Final = ("-h", "--help")
-_FLAGS_WIDTH: Final = 28
-_INTERRUPTED: Final = 130
-"""The exit status of a program that ended on INT, by the shells' convention."""
-
 
 serving = False
 """Is there a server in this process, or was it forked from one?"""
@@ -54,13 +28,14 @@ serving = False
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command with `arguments` (by default the process's), and exit: see errors.EXIT_*."""
     try:
-        status = command.main(arguments, prog_name="aserve", standalone_mode=False)
-    except click.ClickException as error:
-        from aserve.rewording import reworded
-
-        status = fail(reworded(error, (*_VERSION_FLAGS, *_HELP_FLAGS)))
-    except click.Abort:
-        status = _INTERRUPTED
+        given = commandline.read(sys.argv[1:] if arguments is None else arguments)
+        status = given if isinstance(given, int) else serve(given)
+    except KeyboardInterrupt:
+        print(file=sys.stderr)  # a terminal has written ^C
+        status = EXIT_INTERRUPTED
+    except BrokenPipeError:  # who reads what --print-config prints has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # or the interpreter complains when it ends
+        status = 1
     except Exception as error:
         status = fail(error)
     raise SystemExit(status)
@@ -155,6 +130,8 @@ def serve(
 
 def _check(settings: Settings) -> int:
     """Load the application as a worker does, and say whether it could be served."""
+    import click
+
     interface = _interface(settings)
     click.echo(f"configuration ok: {settings.app} can be served ({interface})")
     return 0
@@ -196,6 +173,8 @@ def fail(error: Exception, status: int = 0) -> int:
     else:
         text = _first_line_last(describe(error))
     if not daemon.report(status, text):
+        import click
+
         click.echo(text, err=True)
     return status
 
@@ -204,79 +183,6 @@ def _first_line_last(text: str) -> str:
     """Put the program's name before the last line; above it is the application's own traceback."""
     above, newline, line = text.rpartition("\n")
     return f"{above}{newline}aserve: error: {line}"
-
-
-# -- click ------------------------------------------------------------------------------------
-
-
-class Command(click.Command):
-    """The command line as the options table has it, with its sections in the help."""
-
-    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the options by section, with their defaults."""
-        for section in dict.fromkeys(option.section for option in OPTIONS):
-            rows = [_help_row(option) for option in OPTIONS if option.section == section and option.flags]
-            if section == OPTIONS[-1].section:
-                rows += [
-                    (", ".join(_VERSION_FLAGS), "Say the version, and end."),
-                    (", ".join(_HELP_FLAGS), "Say this, and end."),
-                ]
-            with formatter.section(section):
-                formatter.write_dl(rows, col_max=_FLAGS_WIDTH)
-
-
-def _help_row(option: Option) -> tuple[str, str]:
-    flags = ", ".join(option.flags)
-    # The same width everywhere, so that the sections line up.
-    return (f"{flags} {option.metavar}".strip().ljust(_FLAGS_WIDTH), f"{option.help} [{option.default_text}]")
-
-
-def _parameters() -> Iterator[click.Parameter]:
-    for option in OPTIONS:
-        if not option.flags:
-            yield click.Argument(
-                [option.name], metavar=f"[{option.metavar}]", required=False, type=click.UNPROCESSED
-            )
-        elif option.is_flag:
-            yield click.Option([*option.flags, option.name], is_flag=True, help=option.help)
-        elif option.alone:
-            yield click.Option(
-                [*option.flags, option.name],
-                type=click.UNPROCESSED,
-                is_flag=False,
-                flag_value=option.alone,
-                metavar=option.metavar,
-                help=option.help,
-                shell_complete=completer(option),
-            )
-        else:
-            yield click.Option(
-                [*option.flags, option.name],
-                type=click.UNPROCESSED,
-                multiple=option.multiple,
-                metavar=option.metavar,
-                help=option.help,
-                shell_complete=completer(option),
-            )
-    yield click.Option(
-        [*_VERSION_FLAGS], is_flag=True, is_eager=True, expose_value=False, callback=_print_version
-    )
-
-
-def _print_version(context: click.Context, _: click.Parameter, wanted: bool) -> None:
-    if wanted and not context.resilient_parsing:
-        click.echo(f"aserve {__version__}")
-        context.exit()
-
-
-def _serve(**values: Any) -> int:
-    context = click.get_current_context()
-    given = {
-        name: value
-        for name, value in values.items()
-        if context.get_parameter_source(name) is ParameterSource.COMMANDLINE
-    }
-    return serve(given)
 
 
 def _run(
@@ -300,6 +206,8 @@ def _run(
 
 
 def _print_config(found: config.Resolution) -> None:
+    import click
+
     from aserve import configprint
 
     for remark in found.remarks:
@@ -323,13 +231,3 @@ def _handover() -> Handover | None:
             return handover
     activation.take(os.environ)
     return None
-
-
-command = Command(
-    "aserve",
-    params=list(_parameters()),
-    callback=_serve,
-    help=_ABOUT,
-    epilog=_EPILOG,
-    context_settings={"max_content_width": 110, "help_option_names": list(_HELP_FLAGS)},
-)

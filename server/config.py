@@ -6,7 +6,7 @@ import dataclasses
 import importlib.util
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from aserve import activation, configsearch, workerclasses
 from aserve.adapters import GREENLETS
@@ -22,8 +22,7 @@ if TYPE_CHECKING:
 _BY_NAME: Final = {option.name: option for option in OPTIONS}
 
 
-@dataclass(frozen=True, slots=True)
-class Given:
+class Given(NamedTuple):
     """A value as it was given, for one option.
 
     `source` is how messages call the place, `origin` how --print-config does.
@@ -225,7 +224,7 @@ def _apply_worker_class(given: dict[str, Given]) -> Iterator[str]:
         # As in gunicorn
         name = "wsgi"
         what = f", since there is more than one thread ({threads.source})"
-        given["worker_class"] = dataclasses.replace(entry, value=name)
+        given["worker_class"] = entry._replace(value=name)
     if what or str(entry.value).strip().lower() != name:
         shown = entry.value.__name__ if isinstance(entry.value, type) else str(entry.value)
         yield Note(f"{entry.source}: {shown} is {name} here{what}")

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import os
 import re
-from pathlib import Path
 from typing import Final
 
 from aserve.origin import origin
@@ -11,28 +11,27 @@ from aserve.origin import origin
 _NAMES: Final = ("aserve.toml", "pyproject.toml")
 """In this order, in the working directory."""
 
-_TABLE: Final = re.compile(
-    rb"""tool["']?\s*\.\s*["']?aserve|^\s*\[\s*["']?tool["']?\s*\]|^\s*tool\s*=""", re.MULTILINE
-)
+_TABLE: Final = rb"""(?m)tool["']?\s*\.\s*["']?aserve|^\s*\[\s*["']?tool["']?\s*\]|^\s*tool\s*="""
 """What a file looks like that may have [tool.aserve]; most others need not be parsed then."""
 
 
 def find() -> str | None:
     """Return its name, in the folder of the start; None if there is none."""
     for name in _NAMES:
-        path = Path(origin().folder, name)
-        if path.is_file() and (name != "pyproject.toml" or _has_table(path)):
+        path = os.path.join(origin().folder, name)
+        if os.path.isfile(path) and (name != "pyproject.toml" or _has_table(path)):
             return name
     return None
 
 
-def _has_table(path: Path) -> bool:
+def _has_table(path: str) -> bool:
     """Has a pyproject.toml the table [tool.aserve]? Also if it cannot be read as TOML, but looks so."""
     try:
-        text = path.read_bytes()
+        with open(path, "rb") as file:
+            text = file.read()
     except OSError:
         return False
-    if b"aserve" not in text or _TABLE.search(text) is None:
+    if b"aserve" not in text or re.search(_TABLE, text) is None:
         return False
     import tomllib
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Iterator
-from pathlib import Path
+from typing import TypeAlias
+
+StrPath: TypeAlias = "str | os.PathLike[str]"
 
 
-def usable(root: Path = Path("/")) -> int:
+def usable(root: StrPath = "/") -> int:
     """Return the number of CPUs that this process may use, at least 1.
 
     That is the smaller of its CPU affinity and its cgroup's CPU quota, rounded up: two workers
@@ -19,15 +21,15 @@ def usable(root: Path = Path("/")) -> int:
     return max(1, affinity if quota is None else min(affinity, math.ceil(quota)))
 
 
-def cgroup_quota(root: Path = Path("/")) -> float | None:
+def cgroup_quota(root: StrPath = "/") -> float | None:
     """Return the CPUs that the cgroup of this process (v1 or v2) grants it; None: no limit.
 
     A limit on any group above holds as well, so the smallest on the way up counts. Source: the
     kernel's cgroup-v2.rst ("cpu.max") and sched-bwc.rst (cpu.cfs_quota_us); proc_pid_mountinfo(5).
     """
     try:
-        memberships = (root / "proc/self/cgroup").read_text().splitlines()
-        mounts = (root / "proc/self/mountinfo").read_text().splitlines()
+        memberships = _read(root, "proc/self/cgroup").splitlines()
+        mounts = _read(root, "proc/self/mountinfo").splitlines()
     except OSError:  # not Linux, or no /proc: nothing says that there is a limit
         return None
     limits = [
@@ -39,7 +41,7 @@ def cgroup_quota(root: Path = Path("/")) -> float | None:
     return min(limits, default=None)
 
 
-def _folders(memberships: list[str], mounts: list[str], root: Path) -> Iterator[tuple[Path, Path, int]]:
+def _folders(memberships: list[str], mounts: list[str], root: StrPath) -> Iterator[tuple[str, str, int]]:
     """Yield (the group's folder, the mount point above it, cgroup version) per hierarchy with a CPU limit."""
     for line in memberships:
         _, controllers, path = line.split(":", 2)
@@ -55,8 +57,8 @@ def _folders(memberships: list[str], mounts: list[str], root: Path) -> Iterator[
             below = os.path.relpath(path, mounted)
             if below.startswith(".."):
                 below = "."
-            top = root / point.lstrip("/")
-            yield top / below, top, version
+            top = os.path.join(root, point.lstrip("/"))
+            yield os.path.normpath(os.path.join(top, below)), os.path.normpath(top), version
 
 
 def _mount_points(mounts: list[str], version: int) -> Iterator[tuple[str, str]]:
@@ -71,23 +73,22 @@ def _mount_points(mounts: list[str], version: int) -> Iterator[tuple[str, str]]:
             yield mounted, point
 
 
-def _upwards(folder: Path, top: Path) -> Iterator[Path]:
+def _upwards(folder: str, top: str) -> Iterator[str]:
     yield folder
-    for parent in folder.parents:
-        if not parent.is_relative_to(top):
-            return
-        yield parent
+    while len(folder) > len(top):
+        folder = os.path.dirname(folder)
+        yield folder
 
 
-def _limit_v2(group: Path) -> float | None:
-    words = _words(group / "cpu.max")
+def _limit_v2(group: str) -> float | None:
+    words = _words(group, "cpu.max")
     if len(words) != 2 or words[0] == "max":
         return None
     return _share(words[0], words[1])
 
 
-def _limit_v1(group: Path) -> float | None:
-    quota, period = _words(group / "cpu.cfs_quota_us"), _words(group / "cpu.cfs_period_us")
+def _limit_v1(group: str) -> float | None:
+    quota, period = _words(group, "cpu.cfs_quota_us"), _words(group, "cpu.cfs_period_us")
     if not quota or not period or quota[0].startswith("-"):
         return None
     return _share(quota[0], period[0])
@@ -101,8 +102,13 @@ def _share(quota: str, period: str) -> float | None:
     return share if share > 0 else None
 
 
-def _words(file: Path) -> list[str]:
+def _words(group: str, name: str) -> list[str]:
     try:
-        return file.read_text().split()
+        return _read(group, name).split()
     except OSError:
         return []
+
+
+def _read(folder: StrPath, name: str) -> str:
+    with open(os.path.join(folder, name)) as file:
+        return file.read()

@@ -18,6 +18,8 @@ EXIT_BOOT: Final = 3
 """The application did not start, or an address cannot be listened on."""
 EXIT_LOAD: Final = 4
 """The application cannot be loaded: no such module or attribute, or its import fails."""
+EXIT_INTERRUPTED: Final = 130
+"""INT before there was a server to stop, by the shells' convention."""
 
 _OUR_FOLDER = os.path.dirname(__file__) + os.sep
 _IMPORT_MACHINERY = ("<frozen importlib", "<frozen runpy")

@@ -184,6 +184,11 @@ class Guest(Overseer):
     async def _run(self) -> None:
         try:
             await self._service.run()
+        except (KeyboardInterrupt, SystemExit):
+            # Out of a task they end the loop as well, so that nobody is left to ask this one for them.
+            if self._task is not None:
+                self._task.add_done_callback(asyncio.Task.exception)
+            raise
         finally:
             if self._limit is not None:
                 self._limit.cancel()

@@ -7,8 +7,7 @@ workerhooks.py; around requests by `aserve.adapters.requesthooks`.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
 from aserve.errors import BootError, application_traceback
 
@@ -18,8 +17,7 @@ if TYPE_CHECKING:
 Function: TypeAlias = Callable[..., Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Hook:
+class Hook(NamedTuple):
     """What there is to say of a hook.
 
     Arguments: a function takes at least `needed` of the `arguments`, by position; `process` is where

@@ -7,7 +7,6 @@ is decided here.
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 import math
 import os
@@ -125,7 +124,7 @@ class Host:
             self._begin_upgrade()
         if self._metrics is not None:
             self._metrics.look(self._children, [sock for _, _, sock in self._addresses.entries()])
-        situation = dataclasses.replace(situation, upgrading=self._upgrade is not None)
+        situation = situation._replace(upgrading=self._upgrade is not None)
         if self.leads:
             self._notifier.heed(situation)
             if situation.ready:

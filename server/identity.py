@@ -10,7 +10,6 @@ import grp
 import os
 import pwd
 import stat
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aserve.errors import UsageError
@@ -118,7 +117,7 @@ def _give(path: str, descriptor: int, to: tuple[int, int]) -> None:
     a link there, and have any file of the system given to them.
     """
     opened = os.fstat(descriptor)
-    named = Path(path).lstat()
+    named = os.lstat(path)
     same = (opened.st_dev, opened.st_ino) == (named.st_dev, named.st_ino)
     if same and stat.S_ISREG(opened.st_mode) and opened.st_nlink == 1:
         os.fchown(descriptor, *to)

@@ -7,7 +7,6 @@ import os
 import sys
 from collections.abc import Iterable, Iterator
 from importlib.machinery import FileFinder
-from pathlib import Path
 
 from aserve.errors import UsageError
 from aserve.options import Settings
@@ -60,7 +59,12 @@ def extend(settings: Settings) -> None:
 def _absolute(folders: Iterable[str]) -> Iterator[str]:
     for folder in folders:
         with contextlib.suppress(FileNotFoundError):  # the working folder is gone: nothing is found there
-            yield str(Path(folder).absolute())
+            if folder == os.curdir:
+                yield os.getcwd()
+            else:
+                from pathlib import Path  # slow to import, as in other modules that all servers need
+
+                yield str(Path(folder).absolute())
 
 
 def forget_listings() -> None:

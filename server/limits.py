@@ -6,15 +6,14 @@ A part of the one table of options, see options.py. gunicorn's names and meaning
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Literal
 
 from aserve import validators
-from aserve.declaration import option
+from aserve.declaration import Declared, declared, option
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class ClientSettings:
+@declared(frozen=True, kw_only=True)
+class ClientSettings(Declared):
     """The settings that connections look at; times in seconds, sizes in bytes."""
 
     header_timeout: float = option(

@@ -10,7 +10,7 @@ import json
 import logging
 import os
 import re
-from datetime import UTC, datetime
+import time
 from typing import Final
 
 _FORMAT: Final = "[%(asctime)s] [%(process)d] [%(levelname)s] %(message)s"
@@ -66,9 +66,9 @@ class JSONFormatter(logging.Formatter):
         verbatim = getattr(record, "verbatim", False)
         if verbatim:
             message, details = record.getMessage(), ""
-        when = datetime.fromtimestamp(record.created, UTC).replace(tzinfo=None)
+        seconds = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
         fields: dict[str, object] = {
-            "time": f"{when.isoformat(timespec='milliseconds')}Z",
+            "time": f"{seconds}.{int(record.msecs):03}Z",
             "level": record.levelname,
             "logger": record.name,
             "pid": record.process,

@@ -5,18 +5,17 @@ A part of the one table of options, see options.py.
 
 from __future__ import annotations
 
-import dataclasses
 import sys
 from typing import Any, Final, Literal
 
 from aserve import logchoices, validators
-from aserve.declaration import option
+from aserve.declaration import declared, option
 from aserve.processoptions import ProcessSettings
 
 _SYSLOG: Final = "unix:///var/run/syslog" if sys.platform == "darwin" else "udp://localhost:514"
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+@declared(frozen=True, kw_only=True)
 class LogSettings(ProcessSettings):
     """Those settings, and the ones of processoptions.py: one line of classes, since they have slots."""
 
@@ -77,7 +76,7 @@ class LogSettings(ProcessSettings):
         help="The same in JSON, with gunicorn's defaults for what is left out at the top level; it wins over "
         "--log-config.",
     )
-    log_config_dict: dict[str, Any] | None = option(  # noqa: RUF009  # as all others
+    log_config_dict: dict[str, Any] | None = option(  # as all others
         "--log-config-dict",
         section="Logging",
         metavar="JSON",

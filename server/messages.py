@@ -1,6 +1,6 @@
 """Typed messages between the supervisor and its workers, and the channel that carries them.
 
-A message is a frozen dataclass of text fields; on the wire it is one line of JSON. Not pickle: a
+A message is a named tuple of text fields; on the wire it is one line of JSON. Not pickle: a
 worker may have been taken over through the application, and must not get code into a supervisor
 that may run as root.
 
@@ -12,8 +12,7 @@ from __future__ import annotations
 
 import json
 import socket
-from dataclasses import asdict, dataclass, fields
-from typing import Final, Literal, TypeAlias, get_args
+from typing import Final, Literal, NamedTuple, TypeAlias, get_args
 
 LONGEST_TEXT: Final = 32_768
 """Characters of one field on the wire. A longer text (a traceback) keeps its beginning and its end."""
@@ -27,8 +26,7 @@ SEND_TIMEOUT: Final = 5.0
 _RECEIVE_SIZE: Final = 65_536
 
 
-@dataclass(frozen=True, slots=True)
-class Ready:
+class Ready(NamedTuple):
     """Worker to supervisor: the application has started and connections are being accepted.
 
     Arguments: `interface` as the adapter describes it (`asgi3`), the event `loop` and the `http`
@@ -40,8 +38,7 @@ class Ready:
     http: str
 
 
-@dataclass(frozen=True, slots=True)
-class Failed:
+class Failed(NamedTuple):
     """Worker to supervisor: it cannot serve and is about to end.
 
     Arguments: `kind` is `load` (the application could not be imported) or `boot` (it did not
@@ -53,20 +50,17 @@ class Failed:
     traceback: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Draining:
+class Draining(NamedTuple):
     """Worker to supervisor: from now on it accepts no more connections, whoever told it to stop."""
 
 
-@dataclass(frozen=True, slots=True)
-class Tired:
+class Tired(NamedTuple):
     """Worker to supervisor: it goes on serving, but should be replaced; `reason` says why."""
 
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class Watching:
+class Watching(NamedTuple):
     """Watcher to supervisor: from now on it notices changes of files.
 
     Arguments: `what` it watches and how, in words; `trouble` says why not in a better way, or is empty.
@@ -76,15 +70,13 @@ class Watching:
     trouble: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Changed:
+class Changed(NamedTuple):
     """Watcher to supervisor: files have changed; `what` names them, or some of them."""
 
     what: str
 
 
-@dataclass(frozen=True, slots=True)
-class Retire:
+class Retire(NamedTuple):
     """Supervisor to worker: another worker has taken over, so drain without closing a connection
     that a client may be about to use (a stop by TERM closes idle connections at once).
 
@@ -110,7 +102,7 @@ def encode(message: Message) -> bytes:
     An end of line comes first as well: should an application have written to the channel by
     mistake, that is kept apart from the message.
     """
-    texts = {name: _clip(text) for name, text in asdict(message).items()}
+    texts = {name: _clip(text) for name, text in message._asdict().items()}
     line = json.dumps([type(message).__name__, texts], ensure_ascii=False)
     # A lone surrogate can be part of a file name in a traceback and has no UTF-8 form.
     return b"\n" + line.encode("utf-8", "backslashreplace") + b"\n"
@@ -121,7 +113,7 @@ def decode(line: bytes) -> Message:
     try:
         name, texts = json.loads(line)
         kind = _KINDS[name]
-        known = {field.name for field in fields(kind)}
+        known = set(kind._fields)
         if not known.issuperset(texts) or not all(isinstance(text, str) for text in texts.values()):
             raise ValueError(texts)
         return kind(**texts)

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import _thread
 import contextlib
-import ctypes
 import gc
 import json
 import logging
@@ -24,7 +23,6 @@ import socket
 import sys
 import threading
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, ClassVar, Final
 
 from aserve import identity, importpath, logs, orphans, titles
@@ -63,6 +61,8 @@ def prepare(settings: Settings) -> None:
     """
     if not settings.preload_app:
         return
+    import ctypes
+
     try:
         libc = ctypes.CDLL(None, use_errno=True)
         failed = libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0
@@ -268,8 +268,8 @@ def _left_running(loops: set[str]) -> str:
 def _event_loops() -> set[str]:
     """The descriptors of event loops (epoll instances) that this process has open."""
     found = set()
-    for entry in Path("/proc/self/fd").iterdir():
+    for name in os.listdir("/proc/self/fd"):
         with contextlib.suppress(OSError):
-            if "[eventpoll]" in os.readlink(entry):
-                found.add(entry.name)
+            if "[eventpoll]" in os.readlink(f"/proc/self/fd/{name}"):
+                found.add(name)
     return found

@@ -13,7 +13,7 @@ from typing import Any, Final, Literal
 
 from aserve import validators, workerclasses
 from aserve.binds import Bind
-from aserve.declaration import Option, option
+from aserve.declaration import Option, declared, option
 from aserve.hooks import NO_HOOKS, Hooks
 from aserve.tlsoptions import TLSSettings
 from aserve.workerclasses import WORKER_CLASSES
@@ -37,7 +37,7 @@ def default_threads() -> int:
     return min(32, usable_cpus() + 4)
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+@declared(frozen=True, kw_only=True)
 class Settings(TLSSettings):
     """The resolved settings of a server. See docs/settings.md, or the declarations below."""
 

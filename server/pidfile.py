@@ -12,7 +12,6 @@ import errno
 import fcntl
 import os
 import time
-from pathlib import Path
 from typing import Final
 
 from aserve.errors import BootError, UsageError
@@ -28,7 +27,7 @@ class PidFile:
     """The pid file at `path`, held by this process from `claim` to `release`."""
 
     def __init__(self, path: str) -> None:
-        self._wanted = str(Path(path).absolute())
+        self._wanted = os.path.join(os.getcwd(), path)
         self._path = self._wanted
         self._descriptor = -1
         self._left = False
@@ -156,7 +155,8 @@ def _wrote(pid: int, descriptor: int) -> bool:
 def _age(pid: int) -> float | None:
     """Return for how many seconds process `pid` has been there, or None if the system does not tell."""
     try:
-        text = Path(f"/proc/{pid}/stat").read_text(errors="replace")
+        with open(f"/proc/{pid}/stat", errors="replace") as file:
+            text = file.read()
     except OSError:
         return None
     # pid (command) state ppid ...: proc(5). The command may hold blanks and parentheses.

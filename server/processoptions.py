@@ -5,14 +5,12 @@ A part of the one table of options, see options.py.
 
 from __future__ import annotations
 
-import dataclasses
-
 from aserve import identity, validators
-from aserve.declaration import option
+from aserve.declaration import declared, option
 from aserve.reloadoptions import ReloadSettings
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+@declared(frozen=True, kw_only=True)
 class ProcessSettings(ReloadSettings):
     """Those settings, and the ones of reloadoptions.py: one line of classes, since they have slots."""
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 from typing import Final
 
 from aserve.children import Child
@@ -69,7 +68,8 @@ def most_requests(settings: Settings) -> float:
 def resident(pid: int) -> int:
     """Return the bytes of memory that process `pid` holds, shared ones included; 0 if that is not known."""
     try:
-        text = Path(f"/proc/{pid}/statm").read_text()
+        with open(f"/proc/{pid}/statm") as file:
+            text = file.read()
     except OSError:
         return 0
     return int(text.split()[1]) * os.sysconf("SC_PAGE_SIZE")

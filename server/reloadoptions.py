@@ -5,15 +5,14 @@ A part of the one table of options, see options.py. gunicorn's names where it ha
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Literal
 
 from aserve import validators
-from aserve.declaration import option
+from aserve.declaration import declared, option
 from aserve.websockets import WebSocketSettings
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+@declared(frozen=True, kw_only=True)
 class ReloadSettings(WebSocketSettings):
     """Those settings, and the ones of websockets.py: one line of classes, since they have slots."""
 

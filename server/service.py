@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import enum
 import logging
 import math
@@ -10,11 +11,10 @@ import time
 from collections.abc import Collection
 from typing import TYPE_CHECKING, Final
 
-import anyio
-
 from aserve import recycling
 from aserve.adapters import Adapter
 from aserve.adapters.lifespan import LifespanError
+from aserve.cancelscope import CancelScope
 from aserve.errors import EXIT_BOOT, BootError, application_traceback
 from aserve.listeners import Listeners
 from aserve.loops import LoopName
@@ -85,9 +85,9 @@ class Service:
         self._loop_name = loop_name
         self._metrics = metrics
         self._certificates = certificates
-        self._told = anyio.Event()
-        self._booting = anyio.CancelScope()
-        self._patience = anyio.CancelScope()
+        self._told = asyncio.Event()
+        self._booting = CancelScope()
+        self._patience = CancelScope()
         self._group: Group | None = None
         self._leaving = False
         self._access_log: AccessLog | None = None
@@ -101,10 +101,10 @@ class Service:
 
     async def run(self) -> int:
         """Serve until told to end; return the exit status."""
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(self._beat)
+        async with asyncio.TaskGroup() as tasks:
+            beat = tasks.create_task(self._beat())
             status = await self._live()
-            tasks.cancel_scope.cancel()
+            beat.cancel()
         return status
 
     def end(self, ending: Ending) -> None:
@@ -133,7 +133,7 @@ class Service:
     async def _live(self) -> int:
         status = 0
         try:
-            with self._booting:
+            async with self._booting:
                 await self._adapter.startup()
             if not self._booting.cancelled_caught:
                 await self._serve()
@@ -171,7 +171,7 @@ class Service:
         try:
             await self._told.wait()
             await self._drain(group)
-        except asyncio.CancelledError:  # by a program that ends in disorder
+        except (asyncio.CancelledError, KeyboardInterrupt):  # by a program that ends in disorder
             group.abort()
             raise
         finally:
@@ -182,21 +182,22 @@ class Service:
     async def _drain(self, group: Group) -> None:
         """Accept no more, and wait for the requests that there are, for the graceful time at most."""
         graceful = self._settings.graceful_timeout
-        self._patience.deadline = anyio.current_time() + graceful
+        self._patience.deadline = asyncio.get_running_loop().time() + graceful
         await self._listeners.close(empty=self._unattended())
         self._overseer.tell(Draining())
         self._overseer.show_state("draining")
         group.drain(graceful)
         self._hurry(group)
-        with self._patience:
+        async with self._patience:
             await group.wait_closed()
         if self._patience.cancelled_caught:
             if self.ending is not Ending.AT_ONCE:
                 count = len(group.connections)
                 _log.warning("%s: %g s are over, connections cut off: %d", self._name, graceful, count)
             group.abort()
-            with anyio.move_on_after(ABORT_TIME):
-                await group.wait_closed()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(ABORT_TIME):
+                    await group.wait_closed()
 
     def _unattended(self) -> Collection[int]:
         """Return the numbers of the sockets on which nobody will take what waits to be accepted.
@@ -224,7 +225,7 @@ class Service:
         """Return for how many seconds the lifespan shutdown may take: what is left of the graceful time."""
         if self.ending is Ending.AT_ONCE:
             return LEAVING_TIME
-        return max(LEAVING_TIME, self._patience.deadline - anyio.current_time())
+        return max(LEAVING_TIME, self._patience.deadline - asyncio.get_running_loop().time())
 
     # -- heartbeat ----------------------------------------------------------------------------
 
@@ -239,7 +240,7 @@ class Service:
             if self._group is not None and self._group.requests >= self._most_requests:
                 self._overseer.tell(Tired(f"{self._group.requests} requests (--max-requests)"))
                 self._most_requests = math.inf
-            await anyio.sleep(interval)
+            await asyncio.sleep(interval)
 
     def _show_life(self) -> None:
         # A request that keeps all others waiting shows no life, even if the loop itself has its turns.

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from aserve.lifecycle import Phase
 
 
-@dataclass(frozen=True, slots=True)
-class Situation:
+class Situation(NamedTuple):
     """How things are.
 
     Arguments: of the `wanted` workers, `ready` ones serve; `reloads` counts the requests for one

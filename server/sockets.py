@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import socket
 import stat
 from collections.abc import Iterable
-from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from aserve import activation, identity
 from aserve.binds import Bind
@@ -22,8 +21,7 @@ _STALE_CHECK_TIMEOUT: Final = 1.0
 """Seconds for the question whether somebody listens on a Unix socket that is already there."""
 
 
-@dataclass(frozen=True, slots=True)
-class UnixFiles:
+class UnixFiles(NamedTuple):
     """What the files of Unix sockets are to be.
 
     Everybody on the machine may connect to them unless `umask` says otherwise, as to a port of
@@ -40,10 +38,13 @@ class UnixFiles:
         return cls(owner=owner) if settings.umask is None else cls(settings.umask, owner)
 
 
+FOR_EVERYBODY: Final = UnixFiles()
+
+
 def listen(
     binds: Iterable[Bind],
     backlog: int,
-    files: UnixFiles = UnixFiles(),
+    files: UnixFiles = FOR_EVERYBODY,
     *,
     among: Iterable[Bind] = (),
     reuse_port: bool = False,
@@ -78,7 +79,7 @@ def close(listening: Iterable[socket.socket]) -> None:
     for sock in listening:
         path = _unix_path(sock)
         if path is not None and _made_here.pop(path, None) == _identity(path):
-            Path(path).unlink(missing_ok=True)
+            _unlink(path)
         sock.close()
 
 
@@ -143,7 +144,12 @@ def _listen(
 
 def _bind_tcp(bind: Bind, takes_ipv4: bool, reuse_port: bool) -> socket.socket:
     """Bind to the first address of the host, of IPv4 if it has one."""
-    found = socket.getaddrinfo(bind.host, bind.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    try:
+        # As bytes, unless it takes the codec for international names, which is large.
+        host = bind.host.encode() if bind.host.isascii() else bind.host
+        found = socket.getaddrinfo(host, bind.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except UnicodeError:  # of that codec: there can be no such name
+        raise socket.gaierror(socket.EAI_NONAME, "no name of a host") from None
     family, _, protocol, _, name = min(found, key=lambda entry: entry[0] != socket.AF_INET)
     sock = socket.socket(family, socket.SOCK_STREAM, protocol)
     try:
@@ -163,6 +169,8 @@ def _bind_tcp(bind: Bind, takes_ipv4: bool, reuse_port: bool) -> socket.socket:
 
 
 def _bind_unix(bind: Bind, files: UnixFiles) -> socket.socket:
+    from pathlib import Path  # slow to import, and only needed here
+
     path = str(Path(bind.path).absolute())
     _remove_stale(path)
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -183,7 +191,7 @@ def _bind_unix(bind: Bind, files: UnixFiles) -> socket.socket:
 def _remove_stale(path: str) -> None:
     """Remove the socket at `path` if nobody listens on it any more, or raise OSError."""
     try:
-        mode = Path(path).lstat().st_mode
+        mode = os.lstat(path).st_mode
     except FileNotFoundError:
         return
     if not stat.S_ISSOCK(mode):
@@ -193,7 +201,7 @@ def _remove_stale(path: str) -> None:
         try:
             probe.connect(path)
         except ConnectionRefusedError:
-            Path(path).unlink(missing_ok=True)
+            _unlink(path)
             return
         except FileNotFoundError:
             return
@@ -217,6 +225,7 @@ def _explain(bind: Bind, error: OSError) -> str:
     if isinstance(error, socket.gaierror):
         return f"the host {bind.host!r} is not known: write an address of this machine, such as 127.0.0.1"
     code = error.errno
+    folder = os.path.dirname(bind.path) or os.curdir
     if bind.kind == "fd":
         reason = os.strerror(code) if code else str(error)
         return f"{reason}: pass a listening stream socket under that number"
@@ -226,10 +235,10 @@ def _explain(bind: Bind, error: OSError) -> str:
         return "this machine has no such address: 0.0.0.0 or [::] stand for all that it has"
     if code in (errno.EACCES, errno.EPERM):
         if bind.kind == "unix":
-            return f"no permission to write in {Path(bind.path).parent}: choose a folder of your own"
+            return f"no permission to write in {folder}: choose a folder of your own"
         return "no permission: ports below 1024 are for root, choose one from 1024 on"
     if code == errno.ENOENT:
-        return f"there is no folder {Path(bind.path).parent}: make it first"
+        return f"there is no folder {folder}: make it first"
     if code == errno.EEXIST:
         return "a file that is not a socket is in its place: remove it, or choose another path"
     if bind.kind == "unix" and code is None:  # "AF_UNIX path too long", checked by Python itself
@@ -244,9 +253,14 @@ def _unix_path(sock: socket.socket) -> str | None:
     return name if isinstance(name, str) else None
 
 
+def _unlink(path: str) -> None:
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(path)
+
+
 def _identity(path: str) -> tuple[int, int] | None:
     try:
-        status = Path(path).stat()
+        status = os.stat(path)
     except OSError:
         return None
     return status.st_dev, status.st_ino

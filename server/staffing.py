@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Final, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 from aserve.children import Child, Children
 from aserve.generation import Generation
@@ -37,16 +37,14 @@ class Place:
     """When the next one may be started (monotonic seconds)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Start:
+class Start(NamedTuple):
     """Decision: start a worker of `generation` at `place`."""
 
     place: Place
     generation: Generation
 
 
-@dataclass(frozen=True, slots=True)
-class Release:
+class Release(NamedTuple):
     """Decision: `child` has a successor and may drain."""
 
     child: Child

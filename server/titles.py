@@ -5,6 +5,7 @@ By the library setproctitle, an extra: without it there is nothing to see and no
 
 from __future__ import annotations
 
+import functools
 import logging
 from collections.abc import Callable
 
@@ -14,8 +15,8 @@ _log = logging.getLogger("aserve")
 
 
 def check(settings: Settings) -> None:
-    """Say so in the log if a name is wanted and cannot be shown."""
-    if settings.proc_name is not None and _library() is None:
+    """Say so in the log if a name is wanted and cannot be shown. To be called before workers are forked."""
+    if _library() is None and settings.proc_name is not None:
         _log.warning("--name has no effect: install the extra aserve-server[setproctitle]")
 
 
@@ -26,6 +27,7 @@ def show(settings: Settings, part: str, state: str) -> None:
         set_title(f"aserve: {part} [{settings.proc_name or settings.app}] {state}")
 
 
+@functools.cache  # Python would look for it each time
 def _library() -> Callable[[str], None] | None:
     try:
         from setproctitle import setproctitle

@@ -5,16 +5,15 @@ A part of the one table of options, see options.py; what becomes of them is in c
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Literal
 
 from aserve import tlsvalues, validators
-from aserve.declaration import option
+from aserve.declaration import declared, option
 from aserve.logoptions import LogSettings
 from aserve.tlsvalues import Secret
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+@declared(frozen=True, kw_only=True)
 class TLSSettings(LogSettings):
     """Those settings, and the ones of logoptions.py: one line of classes, since they have slots."""
 
@@ -43,7 +42,7 @@ class TLSSettings(LogSettings):
         help="The certificate's private key (PEM); as many as there are certificates, in the same order. It "
         "is read before workers give up root.",
     )
-    keyfile_password: Secret | None = option(  # noqa: RUF009  # like all others
+    keyfile_password: Secret | None = option(  # like all others
         "--keyfile-password",
         section="TLS",
         metavar="TEXT",

@@ -5,15 +5,14 @@ A part of the one table of options, see options.py. uvicorn's names and defaults
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Literal
 
 from aserve import validators
-from aserve.declaration import option
+from aserve.declaration import declared, option
 from aserve.limits import ClientSettings
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+@declared(frozen=True, kw_only=True)
 class WebSocketSettings(ClientSettings):
     """Those settings, and the ones of limits.py: one line of classes, since they have slots."""
 

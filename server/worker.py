@@ -10,11 +10,8 @@ import os
 import signal
 import socket
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
-
-import anyio
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from aserve import identity, importpath, logs, loops, titles
 from aserve.adapters import RUNNERS, Adapter, make_adapter, make_runner
@@ -42,8 +39,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger("aserve")
 
 
-@dataclass(frozen=True, slots=True)
-class Assignment:
+class Assignment(NamedTuple):
     """What a worker needs to know.
 
     Arguments: `number` and `generation` name it; `channel` is its end of the connection to the
@@ -127,8 +123,8 @@ class Worker:
             return EXIT_LOAD
         self._hooks.call("post_worker_init")
         self._hooks.worker.booted = True
-        options = {"loop_factory": lambda: loop}
-        return anyio.run(self._serve, adapter, loop_name, backend="asyncio", backend_options=options)
+        with asyncio.Runner(loop_factory=lambda: loop) as asyncio_runner:
+            return asyncio_runner.run(self._serve(adapter, loop_name))
 
     def _measure(self) -> None:
         if self._settings.statsd_host is not None:
@@ -281,7 +277,7 @@ def warm_up(settings: Settings) -> None:
 
     Done once and shared by all of them. Nothing of it starts a thread or a loop.
     """
-    names = ["anyio._backends._asyncio"]
+    names = []
     if loops.choose(settings.loop) == "uvloop":
         names.append("uvloop")
     if settings.has_access_log:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Final
+from types import MappingProxyType
+from typing import Final, NamedTuple
 
 from aserve.adapters import RUNNERS
 
@@ -12,12 +12,11 @@ WORKER_CLASSES: Final = ("auto", "asgi", *RUNNERS, "tornado")
 """Our own, the values of the setting."""
 
 
-@dataclass(frozen=True, slots=True)
-class Meaning:
+class Meaning(NamedTuple):
     """What a worker class is here: one of ours, and settings that hold unless something else is said."""
 
     name: str
-    settings: Mapping[str, str] = field(default_factory=dict)
+    settings: Mapping[str, str] = MappingProxyType({})
 
 
 _H11: Final = Meaning("asgi", {"http": "h11", "loop": "asyncio"})

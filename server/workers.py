@@ -19,7 +19,6 @@ from functools import partial
 from types import FrameType
 from typing import Any, ClassVar, Final, Literal, NoReturn
 
-import anyio
 from gunicorn.arbiter import Arbiter
 from gunicorn.workers.base import Worker
 
@@ -164,8 +163,8 @@ class ServiceWorker(Worker):  # type: ignore[misc]  # gunicorn has no types
         except ApplicationLoadError as error:
             self.log.error("%s", error)
             sys.exit(Arbiter.APP_LOAD_ERROR)
-        options = {"loop_factory": lambda: self._loop}
-        status = anyio.run(self._serve, adapter, backend="asyncio", backend_options=options)
+        with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
+            status = runner.run(self._serve(adapter))
         if status:
             sys.exit(status)
 

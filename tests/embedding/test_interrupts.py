@@ -57,6 +57,23 @@ def test_ctrl_c_twice_under_asyncio_run(script: Script) -> None:
     assert program.wait() == -signal.SIGINT
 
 
+def test_the_second_ctrl_c_in_the_middle_of_what_the_first_began(script: Script) -> None:
+    source = """
+import signal
+from aserve.listeners import Listeners
+
+async def interrupted(self, *, empty):
+    signal.raise_signal(signal.SIGINT)
+
+Listeners.close = interrupted
+asyncio.run(server.serve(), debug=True)
+"""
+    program = running(script(PROGRAM + source, ready=False))
+    program.allowed_tracebacks.append("KeyboardInterrupt")
+    program.signal(signal.SIGINT)
+    assert program.wait() == -signal.SIGINT
+
+
 @pytest.mark.parametrize("times", [1, 2])
 def test_signals_that_the_server_handles(times: int, script: Script) -> None:
     source = PROGRAM + 'asyncio.run(server.serve(handle_signals=True), debug=True)\nprint("after")\n'

@@ -48,6 +48,7 @@ def client(value: str, *trust: str) -> Client:
     [
         (["127.0.0.1"], ["127.0.0.1", "::ffff:127.0.0.1"], ["127.0.0.2", "::1", "", "unix", "x", "127.1"]),
         (["::1"], ["::1", "0:0:0:0:0:0:0:1"], ["::2", "0.0.0.1"]),
+        (["::ffff:10.0.0.1"], ["10.0.0.1", "::ffff:10.0.0.1"], ["10.0.0.2", "::1"]),
         (["10.0.0.0/8", "192.168.1.0/25"], ["10.255.0.1", "192.168.1.127"], ["11.0.0.1", "192.168.1.128"]),
         (["2001:db8::/32"], ["2001:DB8:1::5"], ["2001:db9::", "32.1.13.184"]),
         (["fe80::/10"], ["fe80::1%eth0"], ["fec0::1"]),
@@ -70,7 +71,7 @@ def test_peers_of_unix_sockets(addresses: list[str], allowed: bool) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "localhost", "10.0.0", "10.0.0.1/33", "::g", "10.0.0.1:80", "Unix", "[::1]"]
+    "text", ["", "localhost", "10.0.0", "10.0.0.1/33", "::g", "10.0.0.1:80", "127.0.0.01", "Unix", "[::1]"]
 )
 def test_what_is_no_address_is_refused_with_an_example(text: str) -> None:
     with pytest.raises(ValueError, match=r"write an IP address such as 10\.0\.0\.1"):

@@ -90,9 +90,9 @@ def test_secrets_are_masked() -> None:
     lines = printed({"raw_env": ["DATABASE_URL=postgres://shop:geheim@db/shop", "B=geheim"]})
     assert '# raw_env = ["DATABASE_URL=********", "B=********"]  # command line: --env' in lines
     assert "geheim" not in "\n".join(lines)
-    address = dataclasses.replace(OPTIONS[0], name="metrics")
+    address = OPTIONS[0]._replace(name="metrics")
     assert configprint.line(address, ("localhost", 8125), "x") == 'metrics = "localhost:8125"  # x'
-    password = dataclasses.replace(OPTIONS[0], name="keyfile_password")
+    password = OPTIONS[0]._replace(name="keyfile_password")
     assert configprint.line(password, "geheim", "x.toml:1") == "# keyfile_password = ********  # x.toml:1"
 
 

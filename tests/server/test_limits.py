@@ -366,7 +366,7 @@ def test_mistakes_get_one_line_and_status_2(args: list[str], message: str, tmp_p
 
 
 def test_the_proxy_protocol_may_be_asked_for_without_a_version() -> None:
-    from aserve.cli import command
+    from aserve.command import command
 
     for args, wanted in (
         (["--proxy-protocol", "v1", "a:b"], "v1"),

@@ -12,7 +12,7 @@ import pytest
 
 import aserve
 from aserve import config, reference
-from aserve.cli import command
+from aserve.command import command
 from aserve.declaration import Option
 from aserve.options import OPTIONS, Settings
 
@@ -109,8 +109,8 @@ def calls(name: str) -> Iterator[str]:
 def test_options_are_only_declared_in_the_table() -> None:
     modules = {each.__module__.removeprefix("aserve.") for each in Settings.__mro__ if each is not object}
     assert set(calls("option")) <= modules
-    assert set(calls("Option")) <= {"cli"}  # click's own, made from the table
-    assert set(calls("Argument")) <= {"cli"}
+    assert set(calls("Option")) <= {"command"}  # click's own, made from the table
+    assert set(calls("Argument")) <= {"command"}
 
 
 def test_no_variable_of_ours_is_read_past_the_table() -> None:

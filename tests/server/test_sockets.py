@@ -126,8 +126,10 @@ def test_an_address_of_another_machine() -> None:
     assert "this machine has no such address: 0.0.0.0" in refusal("192.0.2.1:8000")
 
 
-def test_an_unknown_host() -> None:
-    assert "the host 'no.such.host.invalid' is not known" in refusal("no.such.host.invalid:8000")
+# The last three can be no names: an empty label, one that is too long (RFC 1035 §2.3.4).
+@pytest.mark.parametrize("host", ["no.such.host.invalid", "a..b", f"{'a' * 64}.invalid", "bücher..invalid"])
+def test_an_unknown_host(host: str) -> None:
+    assert f"the host '{host}' is not known" in refusal(f"{host}:8000")
 
 
 @pytest.mark.parametrize(
