@@ -220,6 +220,14 @@ class Server:
         return self._listening if self.running else ()
 
     @property
+    def state(self) -> dict[str, Any]:
+        """What the application has put into the state of its lifespan (ASGI); empty if there is none.
+
+        The very one: each request gets a shallow copy of it, with what the program has added by then.
+        """
+        return self._guest.state if self._guest is not None and self.running else {}
+
+    @property
     def url(self) -> str:
         """The first address as a client on this machine can use it, without a slash at its end.
 

@@ -16,6 +16,7 @@ import anyio
 
 from aserve import sockets, worker
 from aserve.adapters import RUNNERS, make_runner
+from aserve.adapters.lifespan import state_of
 from aserve.adapters.runner import Runner
 from aserve.errors import BootError
 from aserve.listeners import Listeners
@@ -53,6 +54,8 @@ class Guest(Overseer):
         self._ready: asyncio.Future[None] = self._loop.create_future()
         self._error: BootError | None = None
         self._limit: asyncio.TimerHandle | None = None
+        self.state: dict[str, Any] = {}
+        """What the application has put into the state of its lifespan."""
         self._task: asyncio.Task[None] | None = None
         self._service: Service
         self._runner: Runner | None
@@ -166,6 +169,7 @@ class Guest(Overseer):
         runner = make_runner(kind, loop, options) if kind in RUNNERS else None
         app = worker.load(settings, runner)
         adapter, self._runner = worker.adapt(app, settings, loop, runner, options)
+        self.state = state_of(adapter)
         self._certificates = load_certificates(settings)
         copies = [sock.dup() for sock in self._listening]
         for copy in copies:
