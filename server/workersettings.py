@@ -50,13 +50,14 @@ _TRUSTED_PEERS: Final = frozenset({"forwarded_allow_ips", "proxy_allow_from"})
 _SCRIPT_NAME: Final = "SCRIPT_NAME"
 
 _STRICT: Final = "such requests are refused"
+_METHODS: Final = "methods with small letters, of less than 3 or more than 20 characters are refused"
 _WITHOUT_EFFECT: Final = {
     "asgi_disconnect_grace_period": "a request's task is not cancelled when its client has gone",
-    "casefold_http_method": _STRICT,
+    "casefold_http_method": _METHODS,
     "http2_cleartext": "leave HTTP/2 to a proxy",
     "http_protocols": "leave HTTP/2 to a proxy",
     "permit_obsolete_folding": _STRICT,
-    "permit_unconventional_http_method": _STRICT,
+    "permit_unconventional_http_method": _METHODS,
     "permit_unconventional_http_version": _STRICT,
     "strip_header_spaces": _STRICT,
     "tolerate_dangerous_framing": _STRICT,
