@@ -145,8 +145,8 @@ class Guest(Overseer):
 
     def show_life(self, when: float) -> None:
         """Take up new certificates now and then, in the place of the supervisor."""
-        if self._certificates is not None:
-            self._certificates.look()
+        if self._certificates is not None and self._certificates.look():
+            _log.warning("--ca-certs: sessions of before go on until the server is started anew")
 
     def expect_end(self, status: int, seconds: float) -> None:
         """Cancel what is left of the service then; of several calls the one with the earliest end holds."""
