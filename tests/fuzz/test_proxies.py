@@ -31,7 +31,7 @@ def test_valid_headers_are_taken(
 
 @fuzzed(200)
 @given(proxied.headed_streams(), proxied.proxy_options)
-@example(Stream(b""), TRUSTING)
+@example(Stream(b""), ConnectionOptions(proxy_protocol="v1", proxy_trust=Trust([])))
 def test_verdicts_on_headers_agree(harness: Harness, stream: Stream, options: ConnectionOptions) -> None:
     outcome = agreed(harness, stream, options)
     assert not outcome.requests or outcome.requests[0].target == b"/s"
