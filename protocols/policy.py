@@ -138,7 +138,9 @@ _METHOD: Final = re.compile(rb"(?!PRI$)[!$%&'*+\-.^_`|~0-9A-Z]{3,20}")  # PRI: R
 
 
 class _Methods(dict[bytes, str]):
-    """The names of methods as applications get them. Those that nobody has counted up are kept by nobody."""
+    """The names of methods as applications get them. Clients choose the others: none of these is kept."""
+
+    __slots__ = ()
 
     def __missing__(self, method: bytes) -> str:
         return method.decode("ascii")
