@@ -160,3 +160,9 @@ class Lifespan:
         cause = self._raised()
         if cause is not None:
             logger.error(what, exc_info=cause)
+
+
+def state_of(adapter: object) -> dict[str, Any]:
+    """The state that the application of `adapter` has filled at its start-up; empty if it has no lifespan."""
+    lifespan = getattr(adapter, "lifespan", None)
+    return lifespan.state if isinstance(lifespan, Lifespan) else {}

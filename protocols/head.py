@@ -120,7 +120,7 @@ class _Judge:
             raise RequestRefusedError(policy.BAD_VERSION)
         if version[1] != b"1":
             raise RequestRefusedError(policy.VERSION_UNSUPPORTED)
-        if method not in policy.METHODS:
+        if not policy.is_method(method):
             raise RequestRefusedError(policy.METHOD_UNKNOWN)
         self.version = "1.0" if version[2] == b"0" else "1.1"
         self.method = policy.METHODS[method]

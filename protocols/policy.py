@@ -131,13 +131,27 @@ PROXY_FIELDS: Final = frozenset(
     }
 )
 
-# The methods that httptools knows; one list, so that both parsers give the same verdict.
+# As gunicorn has it: a bounded length, and no small letters, since ASGI's scope has names in capitals, and
+# they differ by case (RFC 9110 §9.1).
+_METHOD: Final = re.compile(rb"(?!PRI$)[!$%&'*+\-.^_`|~0-9A-Z]{3,20}")  # PRI: RFC 9113 §11.6
+
+
+class _Methods(dict[bytes, str]):
+    """The names of methods as applications get them. Clients choose the others: none of these is kept."""
+
+    __slots__ = ()
+
+    def __missing__(self, method: bytes) -> str:
+        return method.decode("ascii")
+
+
+# Those that httptools knows. Others are taken by way of `head.judge`: it is the application that knows them.
 _METHOD_NAMES: Final = (
     "GET HEAD POST PUT DELETE CONNECT OPTIONS TRACE PATCH QUERY ACL BIND CHECKOUT COPY LINK LOCK "
     "M-SEARCH MERGE MKACTIVITY MKCALENDAR MKCOL MOVE NOTIFY PROPFIND PROPPATCH PURGE REBIND "
     "REPORT SEARCH SOURCE SUBSCRIBE UNBIND UNLINK UNLOCK UNSUBSCRIBE"
 )
-METHODS: Final = dict(zip(_METHOD_NAMES.encode().split(), _METHOD_NAMES.split(), strict=True))
+METHODS: Final = _Methods(zip(_METHOD_NAMES.encode().split(), _METHOD_NAMES.split(), strict=True))
 
 
 @dataclass(slots=True)
@@ -162,6 +176,11 @@ class Framing:
 def is_token(text: bytes) -> bool:
     """Whether `text` is a token (RFC 9110 §5.6.2)."""
     return _TOKEN.fullmatch(text) is not None
+
+
+def is_method(token: bytes) -> bool:
+    """Whether a token may be the name of a method; of which kind is the application's matter."""
+    return token in METHODS or _METHOD.fullmatch(token) is not None
 
 
 def members(value: bytes) -> list[bytes]:

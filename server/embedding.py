@@ -6,11 +6,9 @@ import asyncio
 import contextlib
 import dataclasses
 import logging
-import signal
-import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from socket import socket
-from types import FrameType, TracebackType
+from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self, Unpack
 
 import anyio
@@ -21,6 +19,7 @@ from aserve.guest import Guest, StoppedEarlyError, loop_name
 from aserve.keywords import ServerOptions
 from aserve.options import Settings
 from aserve.sockets import UnixFiles, address
+from aserve.stopsignals import STOP_SIGNALS
 
 if TYPE_CHECKING:
     from aserve.serverthread import ServerThread
@@ -146,12 +145,13 @@ class Server:
     async def serve(self, *, handle_signals: bool = False) -> None:
         """Start, and return when the server has been stopped: by `request_stop`, `stop` or a signal.
 
-        Arguments: with `handle_signals`, the first INT or TERM stops it, a second one at once; the
-        program's own handlers are put back at the end. Only in the main thread.
+        Arguments: with `handle_signals`, the first INT or TERM stops it, a second one at once, and all other
+        servers that were told so; the program's own handlers are put back when the last of them has
+        ended. Only in the main thread.
 
         Cancelled, it stops as `wait_stopped` does. Raises what `start` raises.
         """
-        with _signal_handlers(self) if handle_signals else contextlib.nullcontext():
+        with STOP_SIGNALS.stopping(self) if handle_signals else contextlib.nullcontext():
             try:
                 await self.start()
             except StoppedEarlyError:  # by a signal, or `request_stop`
@@ -218,6 +218,14 @@ class Server:
     def sockets(self) -> tuple[socket, ...]:
         """The sockets that it listens on, in the same order. They are the server's, leave them to it."""
         return self._listening if self.running else ()
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """What the application has put into the state of its lifespan (ASGI); empty if there is none.
+
+        The very one: each request gets a shallow copy of it, with what the program has added by then.
+        """
+        return self._guest.state if self._guest is not None and self.running else {}
 
     @property
     def url(self) -> str:
@@ -292,24 +300,3 @@ def _running_loop() -> asyncio.AbstractEventLoop:
         raise RuntimeError(
             "no asyncio event loop runs here: under trio, or without a loop, use Server(...).in_thread()"
         ) from None
-
-
-@contextlib.contextmanager
-def _signal_handlers(server: Server) -> Iterator[None]:
-    """Have INT and TERM stop `server` for the time being."""
-    if threading.current_thread() is not threading.main_thread():
-        raise RuntimeError("signals come to the main thread only: leave handle_signals out here")
-    heard = 0
-
-    def stop(number: int, _frame: FrameType | None) -> None:
-        nonlocal heard
-        heard += 1
-        _log.info("stopping: signal %s", signal.Signals(number).name)
-        server.request_stop(at_once=heard > 1)
-
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -16,6 +16,7 @@ import anyio
 
 from aserve import sockets, worker
 from aserve.adapters import RUNNERS, make_runner
+from aserve.adapters.lifespan import state_of
 from aserve.adapters.runner import Runner
 from aserve.errors import BootError
 from aserve.listeners import Listeners
@@ -53,6 +54,8 @@ class Guest(Overseer):
         self._ready: asyncio.Future[None] = self._loop.create_future()
         self._error: BootError | None = None
         self._limit: asyncio.TimerHandle | None = None
+        self.state: dict[str, Any] = {}
+        """What the application has put into the state of its lifespan."""
         self._task: asyncio.Task[None] | None = None
         self._service: Service
         self._runner: Runner | None
@@ -142,8 +145,8 @@ class Guest(Overseer):
 
     def show_life(self, when: float) -> None:
         """Take up new certificates now and then, in the place of the supervisor."""
-        if self._certificates is not None:
-            self._certificates.look()
+        if self._certificates is not None and self._certificates.look():
+            _log.warning("--ca-certs: sessions of before go on until the server is started anew")
 
     def expect_end(self, status: int, seconds: float) -> None:
         """Cancel what is left of the service then; of several calls the one with the earliest end holds."""
@@ -166,6 +169,7 @@ class Guest(Overseer):
         runner = make_runner(kind, loop, options) if kind in RUNNERS else None
         app = worker.load(settings, runner)
         adapter, self._runner = worker.adapt(app, settings, loop, runner, options)
+        self.state = state_of(adapter)
         self._certificates = load_certificates(settings)
         copies = [sock.dup() for sock in self._listening]
         for copy in copies:

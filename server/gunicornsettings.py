@@ -322,7 +322,8 @@ SETTINGS: Final[tuple[Foreign, ...]] = (
     _switch("permit_obsolete_folding", _STRICT),
     _switch("strip_header_spaces", _STRICT),
     _switch(
-        "permit_unconventional_http_method", "the registered methods are known; others are answered with 501"
+        "permit_unconventional_http_method",
+        "3 to 20 characters without small letters and #, as there; others are answered with 501",
     ),
     _switch("permit_unconventional_http_version", _STRICT),
     _switch("casefold_http_method", "methods are case-sensitive (RFC 9110 section 9.1)"),

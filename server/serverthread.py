@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self
@@ -22,35 +23,39 @@ class ServerThread:
     """Serves in a thread, from `start` to `stop`, or as a context manager. Made by `Server.in_thread`.
 
     The loop is uvloop where it is installed, or what the server's option `loop` says. Can be used
-    again after `stop`. To be started and stopped from one thread, and not from the loop in it.
+    again after `stop`. To be started and stopped from outside, not from the loop in it.
     """
 
     def __init__(self, server: Server) -> None:
         self.server: Final = server
         self._thread: threading.Thread | None = None
+        self._starting = threading.RLock()  # held until `stop` knows of the thread
         self._ready = threading.Event()
-        self._error: BaseException | None = None
-        self._given_up = False
+        self._early: BaseException | None = None  # for who starts it
+        self._error: BaseException | None = None  # for who stops it
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._unwanted = False
 
     def start(self) -> Self:
         """Start to serve; return when connections are accepted.
 
-        Raises here what `Server.start` raises in the thread.
+        Raises here what `Server.start` raises in the thread, and BootError if another thread calls `stop`
+        meanwhile.
         """
         if self._thread is not None:
             raise RuntimeError("the server has been started already: stop it before")
         self._ready.clear()
-        self._given_up = False
-        self._error = None
+        self._loop = None
+        self._unwanted = False
+        self._early = self._error = None
         # A daemon: a program that forgets to stop it can end all the same.
-        self._thread = threading.Thread(
-            target=self._run, name=f"aserve {self.server.settings.app}", daemon=True
-        )
-        self._thread.start()
+        thread = threading.Thread(target=self._run, name=f"aserve {self.server.settings.app}", daemon=True)
+        with self._starting:
+            thread.start()
+            self._thread = thread
         try:
             self._ready.wait()
         except BaseException:  # Ctrl-C
-            self._given_up = True
             self.stop(at_once=True)
             raise
         self._raise_early()
@@ -62,9 +67,15 @@ class ServerThread:
         Raises what the service has ended with if that was a failure, TimeoutError if the thread does not
         end because the application keeps it.
         """
-        if self._thread is not None:
-            self.server.request_stop(at_once=at_once)
-            self._end()
+        with self._starting:
+            if self._thread is None:
+                return
+        self._unwanted = True
+        if self._loop is not None:
+            # By way of the loop: there, the server either has been started or never will be.
+            with contextlib.suppress(RuntimeError):  # it is closed: the server has ended
+                self._loop.call_soon_threadsafe(lambda: self.server.request_stop(at_once=at_once))
+        self._end()
 
     def __enter__(self) -> Self:
         return self.start()
@@ -90,14 +101,17 @@ class ServerThread:
         return self.server.addresses
 
     def _raise_early(self) -> None:
-        if self._error is not None:
+        if self._early is not None:
             self._end()
+            raise self._early
 
     def _end(self) -> None:
-        assert self._thread is not None
+        thread = self._thread
+        if thread is None:  # another one has seen to it
+            return
         patience = self.server.settings.graceful_timeout + ABORT_TIME + LEAVING_TIME
-        self._thread.join(patience)
-        if self._thread.is_alive():
+        thread.join(patience)
+        if thread.is_alive():
             raise TimeoutError(f"the server's thread has not ended within {patience:g} s: what holds it?")
         self._thread = None
         error, self._error = self._error, None
@@ -109,19 +123,18 @@ class ServerThread:
             name = loops.choose(self.server.settings.loop)
             with asyncio.Runner(loop_factory=lambda: loops.new_loop(name)) as runner:
                 runner.run(self._serve())
-        except BaseException as error:  # for who has started or stopped it
-            self._error = error
+        except BaseException as error:
+            if self._ready.is_set():
+                self._error = error
+            else:
+                self._early = error
         finally:
             self._ready.set()
 
     async def _serve(self) -> None:
-        try:
-            await self.server.start()
-        except StoppedEarlyError:
-            if self._given_up:
-                return
-            raise
+        self._loop = asyncio.get_running_loop()
+        if self._unwanted:
+            raise StoppedEarlyError("stopped before it was ready")
+        await self.server.start()
         self._ready.set()
-        if self._given_up:
-            await self.server.stop(at_once=True)
         await self.server.wait_stopped()

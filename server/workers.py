@@ -37,7 +37,7 @@ from aserve.sharedpage import SharedPage
 from aserve.signals import OBEYED, STOPPING, Signals, take_no_notice
 from aserve.worker import runner_options, warm_up
 from aserve.workeroverseer import Arbitration
-from aserve.workersettings import translate
+from aserve.workersettings import remark_on, translate
 from aserve.workertable import Place, WorkerState, WorkerTable
 
 IDLE_TIME: Final = 2.0
@@ -97,6 +97,8 @@ class ServiceWorker(Worker):  # type: ignore[misc]  # gunicorn has no types
             raise RuntimeError(str(error)) from error
         for remark in found.remarks:
             log.warning("%s", remark)
+        if kwargs := getattr(cls, "CONFIG_KWARGS", None):
+            log.warning("%s: %s", cls.__name__, remark_on(kwargs))
         warm_up(dataclasses.replace(found.settings, worker_class=cls.interface))
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

@@ -50,13 +50,14 @@ _TRUSTED_PEERS: Final = frozenset({"forwarded_allow_ips", "proxy_allow_from"})
 _SCRIPT_NAME: Final = "SCRIPT_NAME"
 
 _STRICT: Final = "such requests are refused"
+_METHODS: Final = "methods with small letters, of less than 3 or more than 20 characters are refused"
 _WITHOUT_EFFECT: Final = {
     "asgi_disconnect_grace_period": "a request's task is not cancelled when its client has gone",
-    "casefold_http_method": _STRICT,
+    "casefold_http_method": _METHODS,
     "http2_cleartext": "leave HTTP/2 to a proxy",
     "http_protocols": "leave HTTP/2 to a proxy",
     "permit_obsolete_folding": _STRICT,
-    "permit_unconventional_http_method": _STRICT,
+    "permit_unconventional_http_method": _METHODS,
     "permit_unconventional_http_version": _STRICT,
     "strip_header_spaces": _STRICT,
     "tolerate_dangerous_framing": _STRICT,
@@ -102,7 +103,7 @@ def translate(cfg: Any, environ: Mapping[str, str]) -> Translation:
     given = {entry.option.name: entry for entry in _from_gunicorn(cfg)}
     for entry in _from_environment(environ):
         name, source = entry.option.name, entry.source
-        if name not in _OPTIONS and entry.option.section not in _SECTIONS:
+        if not _is_heeded(entry.option):
             remarks.append(f"{source} has no effect under gunicorn")
         elif name not in given or _is_default(cfg, name):
             given[name] = entry
@@ -117,6 +118,18 @@ def translate(cfg: Any, environ: Mapping[str, str]) -> Translation:
     graceful = values["graceful_timeout"]
     values["graceful_timeout"] = graceful - min(_LONGEST_MARGIN, graceful / 10)
     return Translation(Settings(app="gunicorn", **values), tuple(remarks))
+
+
+def remark_on(kwargs: Mapping[str, object]) -> str:
+    """Return what to say of the settings that a class meant for uvicorn's worker has."""
+    flags = [f"--{name.replace('_', '-')}" for name in kwargs]
+    heeded = [option for option in OPTIONS if _is_heeded(option)]
+    found = [each.environment for each in heeded if not {*each.flags, *each.elsewhere}.isdisjoint(flags)]
+    return "CONFIG_KWARGS has no effect: " + (f"set {', '.join(found)}" if found else "leave it out")
+
+
+def _is_heeded(option: Option) -> bool:
+    return option.name in _OPTIONS or option.section in _SECTIONS
 
 
 def _from_gunicorn(cfg: Any) -> Iterator[Given]:

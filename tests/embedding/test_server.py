@@ -51,6 +51,22 @@ async def test_as_a_context_manager() -> None:
     assert not server.running
 
 
+async def test_the_state_of_the_lifespan_is_shared_with_the_program() -> None:
+    app = Steps()
+    server = aserve.Server(app, bind=ANY)
+    assert server.state == {}
+    async with server:
+        assert server.state == {"there": "since startup"}
+        server.state["added"] = "by the program"
+        await ask(server.port)
+        assert app.scopes[0]["state"] == {"there": "since startup", "added": "by the program"}
+        app.scopes[0]["state"]["added"] = "by the request"
+        assert server.state["added"] == "by the program"
+    assert server.state == {}
+    async with aserve.Server(wsgi, bind=ANY) as other:
+        assert other.state == {}
+
+
 @pytest.mark.parametrize(("worker_class", "place"), [("wsgi", "aserve-"), ("sync", "MainThread")])
 @every_loop
 async def test_wsgi_in_threads_or_inline(worker_class: str, place: str) -> None:

@@ -130,6 +130,33 @@ async def test_signals_if_that_is_asked_for(number: signal.Signals) -> None:
         await asking
 
 
+@every_loop
+async def test_one_signal_stops_all_servers_that_ask_for_it() -> None:
+    heard: list[int] = []
+
+    def own(number: int, _frame: object) -> None:
+        heard.append(number)
+
+    before = signal.signal(signal.SIGTERM, own)
+    try:
+        servers = [aserve.Server(asgi, bind=ANY) for _ in range(4)]
+        *asking, silent = servers
+        serving = [asyncio.create_task(each.serve(handle_signals=each is not silent)) for each in servers]
+        while not all(each.addresses for each in servers):
+            await asyncio.sleep(0)
+        await asking[0].stop()  # the first that has come, and its handlers, are not the others'
+        await serving[0]
+        os.kill(os.getpid(), signal.SIGTERM)
+        async with asyncio.timeout(5):
+            await asyncio.gather(*serving[1:3])
+        assert signal.getsignal(signal.SIGTERM) is own
+        assert heard == []
+        assert silent.running
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    await silent.stop()
+
+
 def test_signals_in_another_thread_than_the_main_one() -> None:
     async def program() -> None:
         with pytest.raises(RuntimeError, match="main thread"):

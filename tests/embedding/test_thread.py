@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 import urllib.error
 import urllib.request
@@ -69,6 +70,60 @@ def test_what_goes_wrong_at_the_start_comes_out_here() -> None:
     with pytest.raises(aserve.ApplicationLoadError):
         aserve.Server("tests.embedding.nowhere:app", bind=ANY).in_thread().start()
     assert threading.enumerate() == before
+
+
+@pytest.mark.parametrize("at_once", [False, True])
+def test_stopped_by_another_thread_in_the_start_up(at_once: bool) -> None:
+    before = threading.enumerate()
+    begun = threading.Event()
+    ends: list[str] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        begun.set()
+        try:
+            await asyncio.sleep(60)
+        finally:
+            ends.append("application")
+
+    thread = aserve.Server(app, bind=ANY).in_thread()
+
+    def stop() -> None:
+        begun.wait(10)
+        thread.stop(at_once=at_once)
+        ends.append("stop")
+
+    stopping = threading.Thread(target=stop)
+    stopping.start()
+    with pytest.raises(aserve.BootError, match="stopped before it was ready"):
+        thread.start()
+    stopping.join(10)
+    assert ends == ["application", "stop"]
+    assert not thread.server.running
+    assert threading.enumerate() == before
+
+
+def test_stopped_by_another_thread_before_there_is_a_loop() -> None:
+    for _ in range(20):
+        thread = aserve.Server(asgi, bind=ANY, graceful_timeout=0).in_thread()
+        ended = threading.Event()
+        errors: list[Exception] = []
+
+        def stop_again_and_again(thread: Any = thread, ended: Any = ended, errors: Any = errors) -> None:
+            try:
+                while not ended.is_set():
+                    thread.stop()
+            except Exception as error:
+                errors.append(error)
+
+        stopping = threading.Thread(target=stop_again_and_again)
+        stopping.start()
+        with contextlib.suppress(aserve.BootError):
+            thread.start()
+        ended.set()
+        stopping.join(30)
+        thread.stop()
+        assert errors == []
+        assert not thread.server.running
 
 
 def test_running_requests_are_finished_at_a_stop() -> None:

@@ -266,6 +266,7 @@ class Harness:
         options: http is overruled. application: makes one in place of `Application`, which
         notes the requests; reads are then in turns of the loop, so that it can have tasks.
         """
+        pieces = [piece for piece in pieces if piece]  # a read without bytes is an end
         settings = replace(options or ConnectionOptions(), http=parser)
         if learned != "all":
             _forget(settings)

@@ -15,13 +15,6 @@ HOST_CHARS: Final = _ALNUM + b"-._~!$&'()*+;="
 ODD: Final = bytes(range(0x21)) + b"\x7f\x80\xa0\xad\xff:;,\"'()[]{}<>@/\\?=#Aa0_-"
 
 # A request that is complete in little, and without anything of interest.
-ALL_METHODS: Final = frozenset(
-    """
-    ACL BIND CHECKOUT CONNECT COPY DELETE GET HEAD LINK LOCK M-SEARCH MERGE MKACTIVITY MKCALENDAR MKCOL MOVE
-    NOTIFY OPTIONS PATCH POST PROPFIND PROPPATCH PURGE PUT QUERY REBIND REPORT SEARCH SOURCE SUBSCRIBE TRACE
-    UNBIND UNLINK UNLOCK UNSUBSCRIBE
-    """.split()  # noqa: SIM905  (easier to read)
-)
 SMALL: Final = b"GET /s HTTP/1.1\r\nHost: a\r\n\r\n"
 
 METHODS: Final = (
@@ -35,6 +28,9 @@ RAW_METHODS: Final = [each.encode() for each in METHODS] + [
     b"PRI",
     b"FOO",
     b"SETUP",
+    b"VERSION-CONTROL",
+    b"foo",
+    b"A" * 21,
 ]
 AUTHORITIES: Final = [b"example.com:443", b"a:1", b"[::1]:443", b"127.0.0.1:65535", b"[v1.a]:0"]
 HOSTS: Final = [

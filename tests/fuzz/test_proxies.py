@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from aserve.protocols.options import ConnectionOptions
@@ -31,6 +31,7 @@ def test_valid_headers_are_taken(
 
 @fuzzed(200)
 @given(proxied.headed_streams(), proxied.proxy_options)
+@example(Stream(b""), ConnectionOptions(proxy_protocol="v1", proxy_trust=Trust([])))
 def test_verdicts_on_headers_agree(harness: Harness, stream: Stream, options: ConnectionOptions) -> None:
     outcome = agreed(harness, stream, options)
     assert not outcome.requests or outcome.requests[0].target == b"/s"

@@ -68,3 +68,15 @@ def test_what_has_no_effect_is_said(gunicorn: Gunicorn, code: Code) -> None:
     assert "[WARNING] ASERVE_WORKERS has no effect under gunicorn" in said
     assert "[WARNING] ASERVE_KEEP_ALIVE has no effect: gunicorn's keepalive is set as well" in said
     assert "[WARNING] gunicorn's strip_header_spaces has no effect: such requests are refused" in said
+
+
+def test_a_class_that_was_made_for_uvicorns_worker_is_told_what_to_do(gunicorn: Gunicorn, code: Code) -> None:
+    code.asgi()
+    (code.folder / "gunicorn.conf.py").write_text(
+        "from aserve.workers import ASGIWorker\n"
+        "class Own(ASGIWorker):\n"
+        "    CONFIG_KWARGS = {'loop': 'asyncio', 'ws_ping_timeout': 5, 'log_config': {}}\n"
+        "worker_class = Own\n"
+    )
+    said = "\n".join(gunicorn("main:app").lines("stderr"))
+    assert "[WARNING] Own: CONFIG_KWARGS has no effect: set ASERVE_LOOP, ASERVE_WS_PING_TIMEOUT\n" in said

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import ssl
 from pathlib import Path
 
@@ -13,6 +14,8 @@ import trustme
 from tests.gunicorn_worker.conftest import Gunicorn, with_both
 from tests.gunicorn_worker.process import GunicornProcess
 from tests.reliability.conftest import Code
+from tests.support import certificates
+from tests.support.client import request
 
 APP = """
 import json
@@ -77,3 +80,26 @@ def test_the_hook(gunicorn: Gunicorn, code: Code, authority: ssl.SSLContext) -> 
     authority.maximum_version = ssl.TLSVersion.TLSv1_2
     with pytest.raises(httpx.ConnectError):
         ask(server, authority)
+
+
+def test_clients_certificates_and_new_files_upon_hup(gunicorn: Gunicorn, code: Code) -> None:
+    code.broken(APP)
+    known = certificates.issue(code.folder, "a@example.org", stem="known")
+    trusted = certificates.write_authority(code.folder)
+    files = certificates.issue(code.folder)
+    options = (*files.options, "--ca-certs", str(trusted), "--cert-reqs", str(ssl.CERT_REQUIRED.value))
+    server = gunicorn(*options, "main:asgi", interface="asgi")
+    target = httpx.URL(server.addresses[0]).host, httpx.URL(server.addresses[0]).port or 0
+    serials = set()
+    for _ in range(2):
+        with certificates.TLSClient(target, certificates.context(client=known)) as client:
+            assert client.ask(request()).status == 200
+            serials.add(client.serial)
+        with pytest.raises(ssl.SSLError), certificates.TLSClient(target) as client:
+            client.ask(request())
+        certificates.issue(code.folder)
+        since = server.mark()
+        server.signal(signal.SIGHUP)
+        server.wait_line("Worker ready", since=since)
+        server.wait_line("Worker exiting", since=since)
+    assert len(serials) == 2

@@ -91,3 +91,10 @@ def test_every_refusal_is_documented() -> None:
         if isinstance(refusal, policy.Refusal):
             section = refusal.section if refusal.section.startswith("RFC") else f"`{refusal.section}`"
             assert f"| {refusal.status} | {refusal.text} | {section} |" in page
+
+
+def test_methods_that_clients_make_up_are_not_kept() -> None:
+    before = dict(policy.METHODS)
+    assert policy.is_method(b"MADE-UP")
+    assert policy.METHODS[b"MADE-UP"] == "MADE-UP"
+    assert before == policy.METHODS

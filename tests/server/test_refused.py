@@ -28,7 +28,7 @@ CASES = {
         '"GET /a?b HTTP/1.1" 400 18 GET /a HTTP/1.1',
     ),
     "version": (b"PRI * HTTP/2.0\r\n\r\n", '"PRI * HTTP/2.0" 505 27 PRI * HTTP/2.0'),
-    "method": (b"BREW /pot HTTP/1.1\r\n\r\n", '"BREW /pot HTTP/1.1" 501 23 BREW /pot HTTP/1.1'),
+    "method": (b"brew /pot HTTP/1.1\r\n\r\n", '"brew /pot HTTP/1.1" 501 23 brew /pot HTTP/1.1'),
     "head": (b"HEAD / HTTP/1.1\r\n\r\n", '"HEAD / HTTP/1.1" 400 0 HEAD / HTTP/1.1'),
     "no line": (b"nonsense\r\n\r\n", '"nonsense - HTTP/-" 400 18 nonsense - HTTP/-'),
     "http/0.9": (b"GET /a b\r\n\r\n", '"GET /a b HTTP/-" 400 21 GET /a b HTTP/-'),

@@ -132,7 +132,7 @@ CASES: Final[tuple[Case, ...]] = (
         _SMUGGLING,
         "a request behind an unknown method",
         501,
-        get(_LENGTH, method=b"FROBNICATE") + _SMUGGLED,
+        get(_LENGTH, method=b"frobnicate") + _SMUGGLED,
     ),
     refused(
         _SMUGGLING,

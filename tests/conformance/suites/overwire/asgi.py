@@ -9,7 +9,7 @@ from typing import Any
 import h11
 from starlette import testclient
 
-from aserve.adapters.lifespan import LifespanError
+import aserve
 
 from .body import Body
 from .client import Connection
@@ -30,7 +30,7 @@ def patch(running: Running) -> None:
     def server_of(transport: Any) -> WireServer:
         """The one that runs the lifespan, inside of `with`; otherwise one for this test."""
         entered = clients.get(transport)
-        return entered or running.server(transport, transport.app, "asgi3", root_path=transport.root_path)
+        return entered or running.server(transport, transport.app, "asgi", root_path=transport.root_path)
 
     def handle_request(transport: Any, request: Any) -> Any:
         passage = Passage(_amend(transport, request))
@@ -48,12 +48,12 @@ def patch(running: Running) -> None:
     def enter(client: Any) -> Any:
         transport = client._transport
         server = WireServer(
-            running.thread, transport.app, "asgi3", lifespan="on", root_path=transport.root_path
+            running.thread, transport.app, "asgi", lifespan="on", root_path=transport.root_path
         )
         try:
             server.start()
-        except LifespanError as error:
-            raise error.cause or error from None
+        except aserve.BootError as error:
+            raise error.__cause__ or error from None
         clients[transport] = server
         client.app_state.update(server.state)
         return client

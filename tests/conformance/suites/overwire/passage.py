@@ -8,6 +8,7 @@ The connection's own address says which request is meant, so that no header has 
 
 from __future__ import annotations
 
+import contextvars
 import threading
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -24,13 +25,15 @@ Address = tuple[str, int]
 class Passage:
     """One request.
 
-    amend: changes the scope or the environ. entered: the application has been called. error: what it has
+    amend: changes the scope or the environ. context: the test's, whose variables an ASGI application in its
+    process would see. entered: the application has been called. error: what it has
     raised. started: it has begun a response. trailers: with trailer fields to follow. close: its
     `websocket.close`, if it sent one. debug: its `http.response.debug`. returned: a WSGI application's
     call is over, what it has returned need not be.
     """
 
     amend: Callable[[dict[str, Any]], None]
+    context: contextvars.Context = field(default_factory=contextvars.copy_context)
     entered: bool = False
     error: BaseException | None = None
     started: bool = False
@@ -83,6 +86,8 @@ class Passages:
                 return
             passage = self._passages[scope["client"]]
             passage.entered = True
+            for variable, value in passage.context.items():
+                variable.set(value)
             passage.amend(scope)
 
             async def noting(message: Message) -> None:

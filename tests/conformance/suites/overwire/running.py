@@ -15,7 +15,7 @@ class Running:
         self._servers: dict[int, tuple[object, WireServer]] = {}
 
     def server(
-        self, owner: object, app: Any, interface: Literal["asgi3", "wsgi"], *, root_path: str = ""
+        self, owner: object, app: Any, interface: Literal["asgi", "wsgi"], *, root_path: str = ""
     ) -> WireServer:
         """The server of `owner`, which is started if there is none."""
         if id(owner) not in self._servers:
