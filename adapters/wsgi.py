@@ -20,7 +20,7 @@ from aserve.adapters.wsgi_file import FilePart
 from aserve.protocols.clock import REASONS
 from aserve.protocols.errors import ClientDisconnectedError, ResponseError
 from aserve.protocols.extended import ExtendedExchange
-from aserve.protocols.fieldlines import HEADS
+from aserve.protocols.fieldlines import HEADS, KnownHead
 from aserve.protocols.filebody import SMALL
 from aserve.protocols.group import ExchangeFactory
 from aserve.protocols.headers import CACHE_SIZE
@@ -50,7 +50,7 @@ _STATUSES: Final[dict[str, tuple[int, bytes]]] = {}
 
 
 # Status and headers, as the application gives them -> the arguments of `Exchange.start_known`.
-_RESPONSES: Final[dict[tuple[Any, ...], tuple[int, list[tuple[bytes, bytes]], tuple[bytes, int]]]] = {}
+_RESPONSES: Final[dict[tuple[Any, ...], tuple[int, list[tuple[bytes, bytes]], KnownHead]]] = {}
 
 
 class WSGIExchange(ExtendedExchange):
@@ -118,7 +118,7 @@ class WSGIExchange(ExtendedExchange):
             raise ResponseError("start_response was already called")
         self.started_once = True
         try:
-            known = _RESPONSES.get((status, *headers)) if headers.__class__ is list else None
+            known = _RESPONSES.get((status, tuple(headers))) if headers.__class__ is list else None
         except TypeError:
             known = None
         if known is None or self.state is not _WAITING or self.request.method == "CONNECT":
@@ -137,11 +137,11 @@ class WSGIExchange(ExtendedExchange):
         except TypeError:
             fields = _unusual_fields(headers)
         self.start(code, fields, reason)
-        head = HEADS.get((code, *fields))
+        head = HEADS.get((code, tuple(fields)))
         if head is not None and not reason and headers.__class__ is list:
             if len(_RESPONSES) >= CACHE_SIZE:
                 _RESPONSES.clear()
-            _RESPONSES[status, *headers] = code, fields, head
+            _RESPONSES[status, tuple(headers)] = code, fields, head
 
     def write_part(self, data: bytes) -> None:
         """The `write` that `start_response` returns.

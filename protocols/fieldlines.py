@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Final
 
 from aserve.protocols.headers import CACHE_SIZE, RESPONSE_NAMES
-from aserve.protocols.response import CONTROLS, explain, special_field
+from aserve.protocols.response import CONTROLS, WITHOUT_BODY, explain, special_field
 
 if TYPE_CHECKING:
     from aserve.protocols.starting import Starting
@@ -22,8 +22,25 @@ _OLDER: Final[dict[Field, bytes]] = {}
 LENGTHS: Final[dict[Field, tuple[bytes, int]]] = {}
 """Content-Length, as given -> its line and the number; for a first one in a response that may have it."""
 
-HEADS: Final[dict[tuple[Any, ...], tuple[bytes, int]]] = {}
-"""Status and fields, as given -> their lines and the content-length (or `NO_LENGTH`).
+
+class KnownHead:
+    """A response's head that came before.
+
+    lines: of its fields. length: its content-length (or `NO_LENGTH`). bodiless: its status allows no body.
+    prefix, head: the lines in front with which it was sent last, and both together; new each second.
+    """
+
+    __slots__ = ("bodiless", "head", "length", "lines", "prefix")
+
+    def __init__(self, status: int, lines: bytes, length: int) -> None:
+        self.lines = lines
+        self.length = length
+        self.bodiless = status in WITHOUT_BODY
+        self.prefix = self.head = b""
+
+
+HEADS: Final[dict[tuple[Any, ...], KnownHead]] = {}
+"""Status and fields, as given -> what is known of that head.
 
 Only of what is all in `LINES` and `LENGTHS`, and so came before. Not for CONNECT, where lengths mean nothing.
 """
@@ -79,13 +96,13 @@ def _remember(field: Field, line: bytes) -> bytes:
     return line
 
 
-def remember_head(status: int, headers: Iterable[Field], head: tuple[bytes, int]) -> None:
+def remember_head(status: int, headers: Iterable[Field], lines: bytes, length: int) -> None:
     """Enter a head in `HEADS`."""
-    key = (status, *headers)
-    if len(key) <= 1 + _MOST_FIELDS:
+    fields = tuple(headers)
+    if len(fields) <= _MOST_FIELDS:
         if len(HEADS) >= _MOST_HEADS:
             HEADS.clear()
-        HEADS[key] = head
+        HEADS[status, fields] = KnownHead(status, lines, length)
 
 
 def as_tuples(headers: Iterable[Any]) -> list[Field]:

@@ -123,7 +123,7 @@ class _Judge:
         if not policy.is_method(method):
             raise RequestRefusedError(policy.METHOD_UNKNOWN)
         self.version = "1.0" if version[2] == b"0" else "1.1"
-        self.method = policy.METHODS[method]
+        self.method = policy.method_name(method)
         self.target = target
         policy.check_target(self.method, target)
 

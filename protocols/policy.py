@@ -136,22 +136,13 @@ PROXY_FIELDS: Final = frozenset(
 _METHOD: Final = re.compile(rb"(?!PRI$)[!$%&'*+\-.^_`|~0-9A-Z]{3,20}")  # PRI: RFC 9113 §11.6
 
 
-class _Methods(dict[bytes, str]):
-    """The names of methods as applications get them. Clients choose the others: none of these is kept."""
-
-    __slots__ = ()
-
-    def __missing__(self, method: bytes) -> str:
-        return method.decode("ascii")
-
-
 # Those that httptools knows. Others are taken by way of `head.judge`: it is the application that knows them.
 _METHOD_NAMES: Final = (
     "GET HEAD POST PUT DELETE CONNECT OPTIONS TRACE PATCH QUERY ACL BIND CHECKOUT COPY LINK LOCK "
     "M-SEARCH MERGE MKACTIVITY MKCALENDAR MKCOL MOVE NOTIFY PROPFIND PROPPATCH PURGE REBIND "
     "REPORT SEARCH SOURCE SUBSCRIBE UNBIND UNLINK UNLOCK UNSUBSCRIBE"
 )
-METHODS: Final = _Methods(zip(_METHOD_NAMES.encode().split(), _METHOD_NAMES.split(), strict=True))
+METHODS: Final = dict(zip(_METHOD_NAMES.encode().split(), _METHOD_NAMES.split(), strict=True))
 
 
 @dataclass(slots=True)
@@ -181,6 +172,11 @@ def is_token(text: bytes) -> bool:
 def is_method(token: bytes) -> bool:
     """Whether a token may be the name of a method; of which kind is the application's matter."""
     return token in METHODS or _METHOD.fullmatch(token) is not None
+
+
+def method_name(token: bytes) -> str:
+    """The name as applications get it. Clients choose what the table has not: nothing of that is kept."""
+    return METHODS.get(token) or token.decode("ascii")
 
 
 def members(value: bytes) -> list[bytes]:

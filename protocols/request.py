@@ -323,7 +323,7 @@ class RequestReader:
         for field in fields:
             name, _, value = field.partition(b":")
             self.on_header(name, value.strip(b" \t"))
-        self.complete_head(policy.METHODS[method], protocol[5:].decode("ascii"))
+        self.complete_head(policy.method_name(method), protocol[5:].decode("ascii"))
 
     def complete_head(self, method: str, version: str) -> None:
         """Judge the head and hand it to the connection; raises `RequestRefusedError`.

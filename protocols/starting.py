@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from aserve.protocols.errors import ClientDisconnectedError, ResponseError
-from aserve.protocols.fieldlines import HEADS, LENGTHS, LINES, as_tuples, field_line, remember_head
+from aserve.protocols.fieldlines import HEADS, LENGTHS, LINES, KnownHead, as_tuples, field_line, remember_head
 from aserve.protocols.incoming import Incoming
 from aserve.protocols.response import NO_LENGTH, WITHOUT_BODY, replace_prefix, valid_status
 from aserve.protocols.states import Response
@@ -58,7 +58,7 @@ class Starting(Incoming):
         try:
             if headers.__class__ is not list:
                 headers = list(headers)  # an iterator would be of use only once
-            known = HEADS.get((status, *headers))
+            known = HEADS.get((status, tuple(headers)))
         except TypeError:
             known = None  # pairs need not be tuples, and there is something to say if these are no pairs
         if known is None or reason or self.request.method == "CONNECT":
@@ -66,16 +66,18 @@ class Starting(Incoming):
         else:
             self.start_known(status, headers, known)
 
-    def start_known(
-        self, status: int, headers: Iterable[tuple[bytes, bytes]], known: tuple[bytes, int]
-    ) -> None:
+    def start_known(self, status: int, headers: Iterable[tuple[bytes, bytes]], known: KnownHead) -> None:
         """As `start`, with what `HEADS` has of it, for the first head and but for CONNECT."""
         clock = self.connection.group.clock
-        lines, self.remaining = known
+        prefix = clock.prefixes.get(status) or clock.prefix(status)
+        if prefix is not known.prefix:
+            known.prefix = prefix
+            known.head = prefix + known.lines
+        self.head = known.head
+        self.remaining = known.length
         self.closing = False
-        self.head = (clock.prefixes.get(status) or clock.prefix(status)) + lines
         self.status = status
-        self.bodiless = status in WITHOUT_BODY or self.request.method == "HEAD"
+        self.bodiless = known.bodiless or self.request.method == "HEAD"
         self.response_headers = headers
         self.state = _HELD
 
@@ -105,7 +107,7 @@ class Starting(Incoming):
         if self.replaced or reason:
             replace_prefix(self, parts, status, reason)
         elif familiar and method != "CONNECT":
-            remember_head(status, headers, (b"".join(parts[1:]), self.remaining))
+            remember_head(status, headers, b"".join(parts[1:]), self.remaining)
         self.head = b"".join(parts)
         self.status = status
         self.bodiless = status in WITHOUT_BODY or (

@@ -123,13 +123,37 @@ async def test_a_whole_head_is_remembered() -> None:
         *await answers((200, fields), (200, fields)),
         *await answers((200, fields), method="HEAD"),
     )
-    assert {(200, *fields): (b"\r\nX-Test: 1\r\nContent-Length: 3", 3)} == fieldlines.HEADS
+    [(key, known)] = fieldlines.HEADS.items()
+    assert key == (200, tuple(fields))
+    assert (known.lines, known.length) == (b"\r\nX-Test: 1\r\nContent-Length: 3", 3)
     assert first.endswith(b"\r\nX-Test: 1\r\nContent-Length: 3\r\nconnection: close")
     assert [each.partition(b"\r\nX-Test")[2] for each in (second, head)] == 2 * [
         first.partition(b"\r\nX-Test")[2]
     ]
     (tunnel,) = await answers((200, fields), method="CONNECT", body=b"")
     assert b"Length" not in tunnel
+
+
+async def test_a_remembered_head_has_the_date_and_the_defaults_of_its_server() -> None:
+    """New ones each second, and others in another group of the process."""
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body"})
+
+    async with (
+        serving(app) as served,
+        serving(app, server_header=b"other") as other,
+        served.client() as client,
+        other.client() as another,
+    ):
+        for _ in range(3):
+            assert (await client.ask(request())).header("server") == "aserve"
+            assert (await another.ask(request())).header("server") == "other"
+        for number in range(2):
+            date = f"Thu, 01 Jan 1970 00:00:0{number} GMT"
+            served.group.clock.prefixes = {200: b"HTTP/1.1 200 OK\r\ndate: " + date.encode()}
+            assert (await client.ask(request())).header("date") == date
 
 
 async def test_a_remembered_head_has_its_status() -> None:
