@@ -155,6 +155,11 @@ def serve(
 
 def _check(settings: Settings) -> int:
     """Load the application as a worker does, and say whether it could be served."""
+    from aserve import pidfile, sockets
+
+    sockets.check(settings.bind)
+    if settings.pidfile is not None:
+        pidfile.check(settings.pidfile)
     interface = _interface(settings)
     click.echo(f"configuration ok: {settings.app} can be served ({interface})")
     return 0
@@ -195,6 +200,8 @@ def fail(error: Exception, status: int = 0) -> int:
         text = "\n".join(map(_first_line_last, error.lines))
     else:
         text = _first_line_last(describe(error))
+    if isinstance(error, UserError):
+        text = "\n".join([*_warnings(error.remarks), text])
     if not daemon.report(status, text):
         click.echo(text, err=True)
     return status
@@ -302,10 +309,16 @@ def _run(
 def _print_config(found: config.Resolution) -> None:
     from aserve import configprint
 
-    for remark in found.remarks:
-        if not isinstance(remark, Note):
-            click.echo(f"aserve: warning: {remark}", err=True)
+    for line in _warnings(found.remarks):
+        click.echo(line, err=True)
     click.echo(configprint.text(found), nl=False)
+
+
+def _warnings(remarks: Iterable[str]) -> Iterator[str]:
+    """Yield the lines of what is no mere note, for where there is no log yet."""
+    for remark in remarks:
+        if not isinstance(remark, Note):
+            yield f"aserve: warning: {remark}"
 
 
 def _remark(remark: str) -> None:

@@ -21,7 +21,11 @@ def find() -> str | None:
     """Return its name, in the folder of the start; None if there is none."""
     for name in _NAMES:
         path = Path(origin().folder, name)
-        if path.is_file() and (name != "pyproject.toml" or _has_table(path)):
+        if name == "pyproject.toml":
+            found = path.is_file() and _has_table(path)
+        else:
+            found = path.is_file() or path.is_symlink()  # one that leads nowhere is a mistake to tell of
+        if found:
             return name
     return None
 

@@ -6,11 +6,14 @@ A part of the one table of options, see options.py. uvicorn's names and defaults
 from __future__ import annotations
 
 import dataclasses
-from typing import Literal
+from typing import Final, Literal
 
 from aserve import validators
 from aserve.declaration import option
 from aserve.limits import ClientSettings
+
+_UVICORNS: Final = ("websockets", "websockets-sansio", "wsproto")
+"""What uvicorn calls its implementations; there is one here."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,7 +24,7 @@ class WebSocketSettings(ClientSettings):
         "--ws",
         section="WebSockets",
         metavar="auto|none",
-        parse=validators.choice("auto", "none"),
+        parse=validators.choice("auto", "none", **dict.fromkeys(_UVICORNS, "auto")),
         default="auto",
         elsewhere=("--no-ws",),
         help="Whether ASGI applications get WebSockets; with none, and for WSGI, a request for one is a "
