@@ -62,7 +62,7 @@ def statsd_address(value: object) -> tuple[str, int] | str:
     else:
         host, _, port = text.partition(":")
     number = int(port[:6]) if port.isascii() and port.isdigit() else _STATSD_PORT if not port else 0
-    if not host or not 0 < number < 65536:
+    if not host or "/" in host or not 0 < number < 65536:
         raise ValueError(f"{value!r} is no address: write HOST:PORT, [IPV6]:PORT or unix://PATH")
     return host, number
 
