@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from aserve import validators
+from aserve.streams import stream
 
 _LEVELS: Final = validators.choice(
     *("debug", "info", "warning", "error", "critical"),
@@ -43,6 +44,16 @@ def mapping(value: object) -> dict[str, Any] | None:
     if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
         raise ValueError(f"{value!r} is no dictionary: write what logging.config.dictConfig takes")
     return dict(value) or None
+
+
+def log_file(standard: int) -> validators.Parser[str]:
+    """Take a file's name, and `-` for what is the stream `standard` by any of its names."""
+
+    def parse(value: object) -> str:
+        name = validators.text(value)
+        return "-" if stream(name) == standard else name
+
+    return parse
 
 
 def statsd_address(value: object) -> tuple[str, int] | str:
