@@ -122,6 +122,23 @@ class Arbiter:
         return str(self.cfg.proc_name or self.cfg.app)
 
 
+class ApplicationStandIn:
+    """The `app` of a worker, through which some hooks come to the application."""
+
+    def __init__(self, worker: WorkerStandIn) -> None:
+        self._worker = worker
+        self.cfg = worker.cfg
+
+    @property
+    def callable(self) -> Any:
+        """The application, None before it is loaded."""
+        return self._worker.wsgi
+
+    def wsgi(self) -> Any:
+        """Return the same."""
+        return self._worker.wsgi
+
+
 class WorkerStandIn:
     """The `worker` of hooks, made in the supervisor before the fork.
 
@@ -141,6 +158,7 @@ class WorkerStandIn:
         self.sockets: list[socket.socket] = []
         self.wsgi: Any = None
         """The application, of whichever interface, once it is loaded."""
+        self.app = ApplicationStandIn(self)
         self.count: Callable[[], int] = lambda: 0
 
     def __str__(self) -> str:

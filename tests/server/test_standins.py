@@ -43,5 +43,8 @@ def test_the_server_and_a_worker() -> None:
     assert (server.timeout, server.proc_name, server.address) == (30.0, "main:app", server.cfg.address)
     assert (worker.age, worker.ppid, worker.timeout, worker.nr) == (3, server.pid, 15.0, 0)
     assert str(worker) == "<Worker [booting]>"
+    assert worker.app.callable is worker.app.wsgi() is None
+    worker.wsgi = print
+    assert worker.app.callable is worker.app.wsgi() is print
     worker.pid = 5
     assert str(worker) == "<Worker 5>"
