@@ -3,48 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any, Final, TypeAlias
+from typing import Any, TypeAlias
 
 from aserve.adapters import environ as environs
 from aserve.adapters.asgi import ASGIExchange
 from aserve.adapters.errorlog import log_exception
+from aserve.adapters.hookrequest import HookRequest
 from aserve.adapters.inline import InlineExchange
 from aserve.adapters.waiting import WaitingExchange
 from aserve.adapters.wsgi import WSGIExchange
 from aserve.protocols.errors import ClientDisconnectedError
 from aserve.protocols.exchange import Exchange
-from aserve.protocols.target import split_target
 from aserve.protocols.wording import REASONS
 
-Before: TypeAlias = Callable[["HookRequest"], object]
-After: TypeAlias = Callable[["HookRequest", dict[str, Any], "HookResponse | None"], object]
-
-_VERSIONS: Final = {"1.0": (1, 0), "1.1": (1, 1)}
-
-
-class HookRequest:
-    """The `req` of hooks, with the names of gunicorn's. It is the same object before and after.
-
-    method, uri (the target as it came), path and query (still percent-encoded), fragment, version
-    ((1, 1)), headers (names in capitals, and values), scheme; peer_addr: who has connected,
-    remote_addr: whom a trusted proxy has named, else the same; host and port, or "" for neither.
-    """
-
-    def __init__(self, exchange: Exchange) -> None:
-        path, query = split_target(exchange.target)
-        origin = exchange.origin
-        self.method = exchange.method
-        self.uri = exchange.target.decode("latin-1")
-        self.path = path.decode("latin-1")
-        self.query = query.decode("latin-1")
-        self.fragment = ""
-        self.version = _VERSIONS.get(exchange.http_version, (1, 1))
-        self.headers = [
-            (name.decode("latin-1").upper(), value.decode("latin-1")) for name, value in exchange.headers
-        ]
-        self.scheme = (origin.scheme if origin is not None else None) or exchange.connection.scheme
-        self.peer_addr = exchange.connection.client or ""
-        self.remote_addr = (origin.client or "") if origin is not None else self.peer_addr
+Before: TypeAlias = Callable[[HookRequest], object]
+After: TypeAlias = Callable[[HookRequest, dict[str, Any], "HookResponse | None"], object]
 
 
 class HookResponse:
@@ -121,6 +94,7 @@ class _ASGIExchange(ASGIExchange):
     async def _run(self, scope: dict[str, Any]) -> None:
         request = HookRequest(self)
         if self.hooks.call_before(self, request):
+            request.change_scope(scope)
             await super()._run(scope)
         else:
             self.fail()
@@ -153,6 +127,7 @@ class _WSGIExchange(WSGIExchange):
         self.request_environ = environ
         if not self.hooks.call_before(self, self.told):
             raise _StoppedError
+        self.told.change_environ(environ)
         return super().app(environ, start_response)
 
     def call_after(self) -> None:

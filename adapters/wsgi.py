@@ -17,7 +17,6 @@ from aserve.adapters.errorlog import UNFINISHED, comes_of, log_exception
 from aserve.adapters.requestqueue import RequestQueue
 from aserve.adapters.runner import Runner
 from aserve.adapters.wsgi_file import FilePart
-from aserve.protocols.clock import REASONS
 from aserve.protocols.errors import ClientDisconnectedError, ResponseError
 from aserve.protocols.extended import ExtendedExchange
 from aserve.protocols.fieldlines import HEADS, KnownHead
@@ -26,6 +25,7 @@ from aserve.protocols.group import ExchangeFactory
 from aserve.protocols.headers import CACHE_SIZE
 from aserve.protocols.response import interim_lines
 from aserve.protocols.states import Response
+from aserve.protocols.wording import REASONS
 
 if TYPE_CHECKING:
     from aserve.adapters.requesthooks import RequestHooks

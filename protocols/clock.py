@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable
 
-from aserve.protocols.wording import REASONS as REASONS  # for who has the clock
-from aserve.protocols.wording import http_date
+from aserve.protocols.wording import REASONS, http_date
 
 
 class Clock:

@@ -13,7 +13,7 @@ from typing import Final
 
 from aserve.protocols import clienthello, policy
 from aserve.protocols.lingering import LINGER_SPAN
-from aserve.protocols.tls_handshake import advance
+from aserve.protocols.servername import advance
 from aserve.protocols.tls_transport import reason_of
 from aserve.protocols.wording import http_date
 

@@ -8,13 +8,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl
-import sys
 from dataclasses import replace
 from math import inf
 from typing import TYPE_CHECKING, Final, cast
 
 from aserve.protocols import clienthello, policy
 from aserve.protocols.lingering import LingeringConnection
+from aserve.protocols.servername import advance
 from aserve.protocols.states import Reading
 from aserve.protocols.tls_transport import TLSTransport, reason_of
 
@@ -203,30 +203,3 @@ def _proxy_header(group: ConnectionGroup) -> ProxyHeader | None:
     from aserve.protocols.proxy_protocol import ProxyHeader
 
     return ProxyHeader(versions)
-
-
-def advance(tls: ssl.SSLObject | ssl.SSLSocket) -> None:
-    """Go on with a handshake; raises what `do_handshake` raises, and ValueError for a name that is no ASCII.
-
-    Of a client's request for such a name (RFC 6066 §3) `ssl` tells `sys.unraisablehook`, so that anybody
-    could fill the log with tracebacks.
-    """
-    before = sys.unraisablehook
-    unfit: list[ValueError] = []
-
-    def note(raised: sys.UnraisableHookArgs) -> None:
-        if isinstance(raised.exc_value, UnicodeDecodeError) and isinstance(raised.object, bytes):
-            unfit.append(raised.exc_value)
-        else:
-            before(raised)
-
-    sys.unraisablehook = note
-    try:
-        tls.do_handshake()
-    except ssl.SSLError:
-        if unfit:
-            raise unfit[0] from None
-        raise
-    finally:
-        if sys.unraisablehook is note:  # else another thread has set its own
-            sys.unraisablehook = before

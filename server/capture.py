@@ -8,19 +8,17 @@ from __future__ import annotations
 import os
 import sys
 from os import close, dup2  # by name: see aserve.protocols.threads
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from aserve.loghandler import open_to_append
+from aserve.streams import STANDARD_ERROR, STANDARD_OUTPUT
 
 if TYPE_CHECKING:
     from aserve.options import Settings
 
-_STANDARD_OUTPUT: Final = 1
-_STANDARD_ERROR: Final = 2
-
 _path: str | None = None
 """The file that both lead to, if they do."""
-_output = _STANDARD_OUTPUT
+_output = STANDARD_OUTPUT
 
 
 def begin(settings: Settings) -> None:
@@ -33,10 +31,10 @@ def begin(settings: Settings) -> None:
     for stream in (sys.stdout, sys.stderr):
         if stream is not None:
             stream.flush()
-    if _output == _STANDARD_OUTPUT:
-        _output = os.dup(_STANDARD_OUTPUT)  # not inherited by other programs
+    if _output == STANDARD_OUTPUT:
+        _output = os.dup(STANDARD_OUTPUT)  # not inherited by other programs
     if settings.error_logfile == "-":
-        dup2(_STANDARD_ERROR, _STANDARD_OUTPUT)
+        dup2(STANDARD_ERROR, STANDARD_OUTPUT)
     else:
         _path = os.path.abspath(settings.error_logfile)
         _lead(_path)
@@ -59,6 +57,6 @@ def standard_output() -> int:
 
 def _lead(path: str) -> None:
     descriptor = open_to_append(path)
-    dup2(descriptor, _STANDARD_OUTPUT)
-    dup2(descriptor, _STANDARD_ERROR)
+    dup2(descriptor, STANDARD_OUTPUT)
+    dup2(descriptor, STANDARD_ERROR)
     close(descriptor)

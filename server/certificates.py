@@ -230,7 +230,10 @@ class Certificates:
 
         def default_ssl_context_factory() -> ssl.SSLContext:
             if not self._settings.certfile:
-                raise UsageError("ssl_context: the default context needs a certfile: name one")
+                raise UsageError(
+                    "ssl_context: the default context needs a certfile: name one, or leave the hook out for "
+                    "plain HTTP (gunicorn does not call it without a certfile)"
+                )
             return self._choosing()
 
         footprint = self._settings.hooks.footprint

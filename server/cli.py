@@ -10,7 +10,7 @@ import dataclasses
 import gc
 import os
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, NoReturn
 
 from aserve import activation, commandline, config, daemon, origin
@@ -132,6 +132,11 @@ def _check(settings: Settings) -> int:
     """Load the application as a worker does, and say whether it could be served."""
     import click
 
+    from aserve import pidfile, sockets
+
+    sockets.check(settings.bind)
+    if settings.pidfile is not None:
+        pidfile.check(settings.pidfile)
     interface = _interface(settings)
     click.echo(f"configuration ok: {settings.app} can be served ({interface})")
     return 0
@@ -172,6 +177,8 @@ def fail(error: Exception, status: int = 0) -> int:
         text = "\n".join(map(_first_line_last, error.lines))
     else:
         text = _first_line_last(describe(error))
+    if isinstance(error, UserError):
+        text = "\n".join([*_warnings(error.remarks), text])
     if not daemon.report(status, text):
         import click
 
@@ -210,10 +217,16 @@ def _print_config(found: config.Resolution) -> None:
 
     from aserve import configprint
 
-    for remark in found.remarks:
-        if not isinstance(remark, Note):
-            click.echo(f"aserve: warning: {remark}", err=True)
+    for line in _warnings(found.remarks):
+        click.echo(line, err=True)
     click.echo(configprint.text(found), nl=False)
+
+
+def _warnings(remarks: Iterable[str]) -> Iterator[str]:
+    """Yield the lines of what is no mere note, for where there is no log yet."""
+    for remark in remarks:
+        if not isinstance(remark, Note):
+            yield f"aserve: warning: {remark}"
 
 
 def _remark(remark: str) -> None:

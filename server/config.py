@@ -99,10 +99,16 @@ def resolution(
             remarks.append(Note("GUNICORN_CMD_ARGS has no effect without a configuration file of gunicorn's"))
     given = {entry.option.name: entry for layer in (from_service_manager(), *layers) for entry in layer}
     remarks += file.remarks if file is not None else ()
-    remarks += _apply_worker_class(given)
-    values = _parsed(given)
-    settings = _with_named_sockets(Settings(**values, hooks=NO_HOOKS if file is None else file.hooks), given)
-    _check(settings, given)
+    try:
+        remarks += _apply_worker_class(given)
+        hooks = NO_HOOKS if file is None else file.hooks
+        settings = _with_named_sockets(Settings(**_parsed(given), hooks=hooks), given)
+        _check(settings, given)
+    except UsageError as error:
+        # Who starts a server gets one line; what else is odd may be why there seems to be no application.
+        if "check_config" in given or "app" not in given:
+            error.remarks = remarks
+        raise
     origins = {name: entry.origin for name, entry in given.items()}
     sources = {name: entry.source for name, entry in given.items()}
     return Resolution(settings, origins, tuple(remarks), sources)
@@ -215,6 +221,8 @@ def _apply_worker_class(given: dict[str, Given]) -> Iterator[str]:
     if meaning is None:
         return  # it is told with all other mistakes
     name = meaning.name
+    if meaning.lost:
+        yield f"{entry.source}: no support for these of its CONFIG_KWARGS: {', '.join(meaning.lost)}"
     for setting, value in meaning.settings.items():
         if setting not in given:
             given[setting] = Given(_BY_NAME[setting], value, entry.source, entry.origin)

@@ -91,7 +91,7 @@ def _read_toml(source: TomlFile, options: tuple[Option, ...]) -> ConfigFile:
         meant={
             flag.removeprefix("--").replace("-", "_"): option.name
             for option in options
-            for flag in option.flags
+            for flag in (*option.elsewhere, *option.flags)
         },
         strict=True,
     )

@@ -1,8 +1,8 @@
 """What --print-config prints: every setting with its value and where that comes from, as TOML.
 
 The format is stable: a section begins with a comment, each setting has a line `name = value  # origin`,
-and one that has no value is a comment itself. What is printed can be used as aserve.toml, except
-for what is masked.
+and one that has no value, is masked or belongs to this run alone is a comment itself. What is printed
+can be used as aserve.toml, except for what is masked.
 """
 
 from __future__ import annotations
@@ -22,8 +22,11 @@ if TYPE_CHECKING:
     from aserve.config import Resolution
 
 _MASK: Final = "********"
-_SECRET: Final = re.compile(r"(?:password|passphrase|secret|token)\Z")
+_SECRET: Final = re.compile(r"(?:password|passphrase|secret|token|credentials)\Z")
 _BARE_KEY: Final = re.compile(r"[A-Za-z0-9_-]+")
+
+_OF_THIS_RUN: Final = ("config", "check_config", "print_config")
+"""What has no place in a file: one that was printed would only be printed for ever."""
 
 _DEFAULTS: Final = dataclasses.asdict(Settings())
 
@@ -59,12 +62,29 @@ def line(option: Option, value: object, origin: str) -> str:
     if option.name == "raw_env" and isinstance(value, tuple) and value:
         names = [f"{entry.partition('=')[0]}={_MASK}" for entry in value]
         return f"# {option.name} = {_toml(names)}  # {origin}"
+    if isinstance(value, Mapping) and (masked := _masked(value)) != value:
+        return f"# {option.name} = {_toml(masked) or _MASK}  # {origin}"
     if value in (None, "", (), {}) and value == _DEFAULTS[option.name]:
         return f"# {option.name} = none  # {origin}"
     shown = _toml(_plain(option, value))
     if shown is None:
         return f"# {option.name} = not shown  # {origin}"
+    if option.name in _OF_THIS_RUN and origin != "default":
+        return f"# {option.name} = {shown}  # {origin}"
     return f"{option.name} = {shown}  # {origin}"
+
+
+def _masked(value: object) -> object:
+    """Return a value without the secrets that handlers of logging are configured with."""
+    if isinstance(value, Mapping):
+        return {
+            key: _MASK if isinstance(key, str) and _SECRET.search(key.lower()) else _masked(item)
+            for key, item in value.items()
+        }
+    if isinstance(value, (list, tuple)):
+        items = [_masked(item) for item in value]
+        return items if isinstance(value, list) else tuple(items)
+    return value
 
 
 def _plain(option: Option, value: object) -> object:
@@ -73,6 +93,8 @@ def _plain(option: Option, value: object) -> object:
         return f"0{value:o}"
     if isinstance(value, Bind):
         return str(value)
+    if option.name == "statsd_host" and isinstance(value, str):
+        return f"unix://{value}"
     if option.name == "secure_scheme_headers" and isinstance(value, tuple):
         return {name.decode(): text for name, text in value}
     if option.name == "header" and isinstance(value, tuple):

@@ -19,7 +19,11 @@ def find() -> str | None:
     """Return its name, in the folder of the start; None if there is none."""
     for name in _NAMES:
         path = os.path.join(origin().folder, name)
-        if os.path.isfile(path) and (name != "pyproject.toml" or _has_table(path)):
+        if name == "pyproject.toml":
+            found = os.path.isfile(path) and _has_table(path)
+        else:
+            found = os.path.isfile(path) or os.path.islink(path)  # one that leads nowhere is to be told of
+        if found:
             return name
     return None
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -30,6 +30,8 @@ class Foreign:
     stand alone, for `alone`), or "nothing" (it stands for `alone`). `default` is the other server's;
     it and `harmless` are values that ask for nothing that would be missed here.
     `option` is what it is called here, if not the same; `values` are those that have another name here.
+    `instead` says what to do in place of a flag that does not just have another name here.
+    `read` makes of a value what the other server's files mean by it; it may return it as it is.
     `note` says what differs; `why` says what there is instead, or why it is missing, for as long as
     there is no option of the name. `always`: what it asks for is so in any case. `vital`: a file that
     asks for it is refused, since serving without it would do harm.
@@ -43,6 +45,8 @@ class Foreign:
     harmless: tuple[object, ...] = ()
     option: str = ""
     values: Mapping[str, str] = field(default_factory=dict)
+    instead: Mapping[str, str] = field(default_factory=dict)
+    read: Callable[[object], object] = lambda value: value
     note: str = ""
     why: str = ""
     always: bool = False

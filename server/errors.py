@@ -29,10 +29,12 @@ class UserError(Exception):
     """The root of what users can cause and can mend.
 
     Arguments: `message` is one line without the program's name and without a full stop at its end.
-    `status` is the exit status that it leads to.
+    `status` is the exit status that it leads to. `remarks` are lines on what else is odd about the settings,
+    which may be why.
     """
 
     status = 1
+    remarks: Sequence[str] = ()
 
 
 class UsageError(UserError):

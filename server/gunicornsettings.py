@@ -47,6 +47,19 @@ def _switch(name: str, why: str) -> Foreign:
     return Foreign(name=name, flags=("--" + name.replace("_", "-"),), takes="nothing", default=False, why=why)
 
 
+def _one_text(value: object) -> object:
+    """A text is one variable, also if it has commas."""
+    return [value] if isinstance(value, str) else value
+
+
+def _number(value: object) -> object:
+    """A text is a number as Python writes it."""
+    try:
+        return int(value, 0) if isinstance(value, str) else value
+    except ValueError:
+        return value
+
+
 SETTINGS: Final[tuple[Foreign, ...]] = (
     # Config File
     Foreign(
@@ -150,7 +163,7 @@ SETTINGS: Final[tuple[Foreign, ...]] = (
         default=False,
         note="the command returns when the server is ready",
     ),
-    Foreign(name="raw_env", flags=("-e", "--env"), takes="values", default=[]),
+    Foreign(name="raw_env", flags=("-e", "--env"), takes="values", default=[], read=_one_text),
     Foreign(name="pidfile", flags=("-p", "--pid")),
     Foreign(
         name="worker_tmp_dir",
@@ -165,6 +178,7 @@ SETTINGS: Final[tuple[Foreign, ...]] = (
         name="umask",
         flags=("-m", "--umask"),
         default=0,
+        read=_number,
     ),
     Foreign(
         name="initgroups",
@@ -252,7 +266,11 @@ SETTINGS: Final[tuple[Foreign, ...]] = (
     *(Foreign(name=name) for name in _HOOKS),
     Foreign(name="pre_request", note="of ASGI applications as well"),
     Foreign(name="post_request", note="of ASGI applications as well"),
-    Foreign(name="ssl_context"),
+    Foreign(
+        name="ssl_context",
+        note="called without a certfile as well, for a context of its own; if it wants the default context "
+        "then, the start is refused, where gunicorn would serve plain HTTP",
+    ),
     # Server Mechanics
     Foreign(
         name="proxy_protocol",
@@ -331,7 +349,7 @@ SETTINGS: Final[tuple[Foreign, ...]] = (
         name="forwarder_headers",
         flags=("--forwarder-headers",),
         default="SCRIPT_NAME,PATH_INFO",
-        note="by default none: a proxy names the prefix in X-Forwarded-Prefix",
+        note="a proxy names the prefix in X-Forwarded-Prefix",
     ),
     Foreign(name="header_map", flags=("--header-map",), default="drop"),
     # Worker Processes

@@ -13,6 +13,7 @@ import stat
 from typing import TYPE_CHECKING
 
 from aserve.errors import UsageError
+from aserve.streams import stream
 
 if TYPE_CHECKING:
     from aserve.options import Settings
@@ -101,6 +102,8 @@ def make(path: str, settings: Settings) -> None:
 
     Raises OSError if that cannot be.
     """
+    if stream(path) is not None:
+        return  # that is open already
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o666)
     try:
         wanted = owner(settings)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from aserve import validators
+from aserve.streams import stream
 
 _LEVELS: Final = validators.choice(
     *("debug", "info", "warning", "error", "critical"),
@@ -45,6 +46,16 @@ def mapping(value: object) -> dict[str, Any] | None:
     return dict(value) or None
 
 
+def log_file(standard: int) -> validators.Parser[str]:
+    """Take a file's name, and `-` for what is the stream `standard` by any of its names."""
+
+    def parse(value: object) -> str:
+        name = validators.text(value)
+        return "-" if stream(name) == standard else name
+
+    return parse
+
+
 def statsd_address(value: object) -> tuple[str, int] | str:
     """Take HOST:PORT, [IPV6]:PORT or unix://PATH; return host and port, or the path."""
     if isinstance(value, tuple):
@@ -62,7 +73,7 @@ def statsd_address(value: object) -> tuple[str, int] | str:
     else:
         host, _, port = text.partition(":")
     number = int(port[:6]) if port.isascii() and port.isdigit() else _STATSD_PORT if not port else 0
-    if not host or not 0 < number < 65536:
+    if not host or "/" in host or not 0 < number < 65536:
         raise ValueError(f"{value!r} is no address: write HOST:PORT, [IPV6]:PORT or unix://PATH")
     return host, number
 

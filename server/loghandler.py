@@ -9,11 +9,11 @@ from __future__ import annotations
 import errno
 import logging
 import os
-from os import close, open, write  # by name, as what follows: see aserve.protocols.threads
+from os import close, dup, open, write  # by name, as what follows: see aserve.protocols.threads
 from select import POLLOUT, poll
 from typing import Final
 
-STANDARD_ERROR: Final = 2
+from aserve.streams import STANDARD_ERROR, stream
 
 PATIENCE: Final = 1.0
 """Seconds that a line waits for a reader of a non-blocking descriptor, unless one has waited in vain."""
@@ -94,6 +94,8 @@ def open_to_append(path: str) -> int:
 
     Each write of each process that has it open goes to its end, as a whole.
     """
+    if (standard := stream(path)) is not None:
+        return dup(standard)
     return open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o666)
 
 

@@ -11,6 +11,7 @@ from typing import Any, Final, Literal
 from aserve import logchoices, validators
 from aserve.declaration import declared, option
 from aserve.processoptions import ProcessSettings
+from aserve.streams import STANDARD_ERROR, STANDARD_OUTPUT
 
 _SYSLOG: Final = "unix:///var/run/syslog" if sys.platform == "darwin" else "udp://localhost:514"
 
@@ -33,7 +34,7 @@ class LogSettings(ProcessSettings):
         "--log-file",
         section="Logging",
         metavar="FILE",
-        parse=validators.text,
+        parse=logchoices.log_file(STANDARD_ERROR),
         default="-",
         gunicorn="errorlog",
         help="Where it says so; - is standard error.",
@@ -98,7 +99,7 @@ class LogSettings(ProcessSettings):
         "--access-logfile",
         section="Logging",
         metavar="FILE",
-        parse=validators.text,
+        parse=logchoices.log_file(STANDARD_OUTPUT),
         default_text="none: no access log",
         gunicorn="accesslog",
         elsewhere=("--access-log",),

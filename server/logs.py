@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Final
 
 from aserve import identity
 from aserve.errors import UsageError
-from aserve.loghandler import STANDARD_ERROR, ErrorLogHandler, exchange
+from aserve.loghandler import ErrorLogHandler, exchange
 from aserve.loglines import JSONFormatter, LineFormatter, wants_colours
 from aserve.serverlogger import ServerLogger, logger, tell_once
+from aserve.streams import STANDARD_ERROR
 
 if TYPE_CHECKING:
     from aserve.logconfig import Applied

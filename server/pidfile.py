@@ -50,10 +50,7 @@ class PidFile:
         try:
             self._descriptor = _write(self._path)
         except OSError as error:
-            raise UsageError(
-                f"--pid: cannot write {self._path!r}: {error.strerror}: name a file in a folder that is "
-                "there and writable"
-            ) from error
+            raise _refusal(self._path, error) from error
 
     def promote(self) -> None:
         """Take the place of the predecessor's file, if this one is beside it."""
@@ -78,6 +75,23 @@ class PidFile:
                 os.unlink(self._path)
         os.close(self._descriptor)
         self._descriptor = -1
+
+
+def check(path: str) -> None:
+    """Raise UsageError if no file can be made there; that of a server that runs is no mistake."""
+    import tempfile  # for those who check, not for a start
+
+    try:
+        with tempfile.TemporaryFile(dir=os.path.dirname(os.path.abspath(path))):
+            pass
+    except OSError as error:
+        raise _refusal(path, error) from error
+
+
+def _refusal(path: str, error: OSError) -> UsageError:
+    return UsageError(
+        f"--pid: cannot write {path!r}: {error.strerror}: name a file in a folder that is there and writable"
+    )
 
 
 def _write(path: str) -> int:

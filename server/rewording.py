@@ -48,20 +48,21 @@ def _suggestion(flag: str, more_flags: Iterable[str]) -> str:
     from aserve import gunicornsettings, uvicornoptions
     from aserve.equivalents import by_flag
 
+    entries = [
+        (server, entry)
+        for server, table in (("gunicorn", gunicornsettings.SETTINGS), ("uvicorn", uvicornoptions.OPTIONS))
+        if (entry := by_flag(table).get(flag)) is not None
+    ]
+    for server, entry in entries:
+        if flag in entry.instead:
+            return f", which is {server}'s: {entry.instead[flag]}"
     for option in OPTIONS:
         if flag in option.elsewhere:
             return f": write {option.label} {option.metavar}".rstrip()
-    for server, table in (("gunicorn", gunicornsettings.SETTINGS), ("uvicorn", uvicornoptions.OPTIONS)):
-        entry = by_flag(table).get(flag)
-        if entry is not None:
-            ours = entry.met_by
-            if ours is None:
-                what = entry.why
-            elif flag.startswith("--no-") and ours.default_text.startswith("none"):
-                what = "leave it out"
-            else:
-                what = f"write {ours.label} {ours.metavar}".rstrip()
-            return f", which is {server}'s: {what}"
+    for server, entry in entries:
+        ours = entry.met_by
+        what = entry.why if ours is None else f"write {ours.label} {ours.metavar}".rstrip()
+        return f", which is {server}'s: {what}"
     known = [*more_flags, *(known for option in OPTIONS for known in option.flags)]
     close = difflib.get_close_matches(flag, known, n=1, cutoff=_ALIKE)
     return f": did you mean {close[0]}?" if close else ": aserve --help lists them"

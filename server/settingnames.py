@@ -79,6 +79,7 @@ class Names:
                 raise ConfigFileError(f"{place(name)}: {name}: it is the same as {other}: write one of them")
             if not self._strict:
                 value = _as_gunicorn_takes_it(option, value)
+                value = foreign.read(value) if foreign is not None else value
             value = foreign.translated(value) if foreign is not None else value
             yield Value(option, value, place(name), name)
 
@@ -103,6 +104,8 @@ class Names:
                     yield f"{place(name)}: {name} is not supported: {foreign.why}"
             elif meant := self._meant(name, value):
                 yield f"{place(name)}: there is no setting {name!r}: did you mean {meant!r}?"
+            elif self._strict and isinstance(value, Mapping):
+                yield f"{place(name)}: no table {name!r} is known: write settings outside"
             elif self._strict:
                 yield f"{place(name)}: there is no setting {name!r}: docs/settings.md lists them"
             elif isinstance(value, _PLAIN) and not name.isupper():

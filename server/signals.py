@@ -92,9 +92,14 @@ class Signals:
             yield self._arrived.popleft()
 
     def close(self) -> None:
-        """Give up the descriptors in this process. What arrives from now on is noted for nobody."""
-        if signal.set_wakeup_fd(-1) not in (self._writer, -1):
-            raise RuntimeError("the wake-up descriptor belongs to somebody else")
+        """Give up the descriptors in this process. What arrives from now on is noted for nobody.
+
+        A wake-up descriptor of somebody else's, such as a hook's, stays.
+        """
+        current = signal.set_wakeup_fd(-1)
+        if current not in (self._writer, -1):
+            with contextlib.suppress(OSError, ValueError):  # closed, or not fit for it
+                signal.set_wakeup_fd(current)
         close(self._reader)
         close(self._writer)
         self._writer = -1

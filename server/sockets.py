@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from aserve import activation, identity
 from aserve.binds import Bind
-from aserve.errors import BootError
+from aserve.errors import BootError, UsageError
 
 if TYPE_CHECKING:
     from aserve.options import Settings
@@ -68,6 +68,14 @@ def listen(
         close(opened)
         raise
     return opened
+
+
+def check(binds: Iterable[Bind]) -> None:
+    """Raise UsageError for a Unix socket in a folder that is not there; a server may run at the addresses."""
+    for bind in binds:
+        if bind.kind == "unix" and not os.path.isdir(os.path.dirname(bind.path) or "."):
+            missing = OSError(errno.ENOENT, "")
+            raise UsageError(f"--bind: cannot listen on {bind}: {_explain(bind, missing)}")
 
 
 def close(listening: Iterable[socket.socket]) -> None:

@@ -12,6 +12,7 @@ import socket
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
+from aserve import identity
 from aserve.hooks import BY_NAME
 from aserve.options import OPTIONS
 
@@ -37,7 +38,7 @@ class Config:
         if name in BY_NAME:
             return self._settings.hooks.get(name)
         if name not in _FIELDS:
-            raise AttributeError(f"there is no setting {name!r}")
+            return _default_of(name)
         value = getattr(self._settings, _FIELDS[name])
         if name == "bind":
             return [str(bind) for bind in value]
@@ -51,6 +52,17 @@ class Config:
         return self._settings.secure
 
     @property
+    def uid(self) -> int:
+        """The number of the user that workers run as."""
+        return os.geteuid() if self._settings.user is None else self._settings.user
+
+    @property
+    def gid(self) -> int:
+        """The number of the group that workers run in."""
+        wanted = identity.owner(self._settings)
+        return os.getegid() if wanted is None else wanted[1]
+
+    @property
     def env(self) -> dict[str, str]:
         """The variables of raw_env."""
         return dict(entry.partition("=")[::2] for entry in self._settings.raw_env)
@@ -62,6 +74,15 @@ class Config:
             (bind.host, bind.port) if bind.kind == "tcp" else str(bind).removeprefix("unix:")
             for bind in self._settings.bind
         ]
+
+
+def _default_of(name: str) -> object:
+    """Return gunicorn's default of a setting that means nothing here."""
+    from aserve.gunicornsettings import BY_NAME as GUNICORN  # for the few hooks that ask for one
+
+    if name not in GUNICORN:
+        raise AttributeError(f"there is no setting {name!r}")
+    return GUNICORN[name].default
 
 
 class Arbiter:
@@ -101,6 +122,23 @@ class Arbiter:
         return str(self.cfg.proc_name or self.cfg.app)
 
 
+class ApplicationStandIn:
+    """The `app` of a worker, through which some hooks come to the application."""
+
+    def __init__(self, worker: WorkerStandIn) -> None:
+        self._worker = worker
+        self.cfg = worker.cfg
+
+    @property
+    def callable(self) -> Any:
+        """The application, None before it is loaded."""
+        return self._worker.wsgi
+
+    def wsgi(self) -> Any:
+        """Return the same."""
+        return self._worker.wsgi
+
+
 class WorkerStandIn:
     """The `worker` of hooks, made in the supervisor before the fork.
 
@@ -120,6 +158,7 @@ class WorkerStandIn:
         self.sockets: list[socket.socket] = []
         self.wsgi: Any = None
         """The application, of whichever interface, once it is loaded."""
+        self.app = ApplicationStandIn(self)
         self.count: Callable[[], int] = lambda: 0
 
     def __str__(self) -> str:

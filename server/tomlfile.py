@@ -37,15 +37,18 @@ class TomlFile(Source):
 
     def lines(self) -> Mapping[str, int]:
         """Return where each setting is given its value."""
-        lines = self.text.decode().splitlines()
+        lines = self._decoded().splitlines()
         where = {self._names[name]: _line_of(name, lines, self._table) for name in self._names}
         return {name: line for name, line in where.items() if line}
+
+    def _decoded(self) -> str:
+        return self.text.decode("utf-8-sig")  # some editors put a mark at the beginning
 
     def _parsed(self) -> dict[str, Any]:
         import tomllib  # not needed where there is no such file
 
         try:
-            document = tomllib.loads(self.text.decode())
+            document = tomllib.loads(self._decoded())
         except UnicodeDecodeError as error:
             line = self.text.count(b"\n", 0, error.start) + 1
             raise ConfigFileError(f"{self.place(line)}: it is not UTF-8: save it as UTF-8") from error

@@ -9,6 +9,8 @@ from typing import Final
 
 from aserve.equivalents import Foreign
 
+_LEAVE_OUT: Final = "leave it out"
+
 OPTIONS: Final[tuple[Foreign, ...]] = (
     Foreign(name="app", note="also a WSGI application, and `module:factory()`"),
     Foreign(
@@ -53,7 +55,12 @@ OPTIONS: Final[tuple[Foreign, ...]] = (
         default=False,
         why="there is no HTTP/2 yet: a proxy in front can speak it",
     ),
-    Foreign(name="ws", flags=("--ws",), default="auto", note="`auto` or `none`: there is one implementation"),
+    Foreign(
+        name="ws",
+        flags=("--ws",),
+        default="auto",
+        note="`auto` or `none`: there is one implementation, which the names of uvicorn's mean as well",
+    ),
     Foreign(name="ws_max_size", flags=("--ws-max-size",), default=16 * 2**20),
     Foreign(name="ws_max_queue", flags=("--ws-max-queue",), default=32),
     Foreign(name="ws_ping_interval", flags=("--ws-ping-interval",), default=20.0),
@@ -79,19 +86,24 @@ OPTIONS: Final[tuple[Foreign, ...]] = (
         flags=("--access-log", "--no-access-log"),
         default=True,
         option="access_logfile",
+        instead={"--access-log": "write --access-logfile -", "--no-access-log": _LEAVE_OUT},
         note="off by default: `--access-logfile -` writes it to standard output",
     ),
     Foreign(
         name="use_colors",
         flags=("--use-colors", "--no-use-colors"),
         option="log_colors",
-        why="the log has no colours",
+        instead={"--use-colors": "write --log-colors on", "--no-use-colors": "write --log-colors off"},
     ),
     Foreign(
         name="proxy_headers",
         flags=("--proxy-headers", "--no-proxy-headers"),
         default=True,
         option="forwarded_allow_ips",
+        instead={
+            "--proxy-headers": _LEAVE_OUT,
+            "--no-proxy-headers": "write --forwarded-allow-ips none",
+        },
         note="on; `--forwarded-allow-ips none` in place of `--no-proxy-headers`",
     ),
     Foreign(
@@ -99,12 +111,14 @@ OPTIONS: Final[tuple[Foreign, ...]] = (
         flags=("--server-header", "--no-server-header"),
         default=True,
         option="no_server_header",
+        instead={"--server-header": _LEAVE_OUT},
     ),
     Foreign(
         name="date_header",
         flags=("--date-header", "--no-date-header"),
         default=True,
         option="no_date_header",
+        instead={"--date-header": _LEAVE_OUT},
     ),
     Foreign(
         name="forwarded_allow_ips",

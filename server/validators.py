@@ -196,7 +196,9 @@ def addresses(value: object) -> tuple[str, ...]:
         return ()
     from aserve.protocols.trust import Trust  # with a module that nothing else here needs
 
-    found = each(text)(texts)
+    # Lists that programs put together often have a comma too many, and that trusts nobody.
+    parts = (part.strip() for text in texts for part in text.split(","))
+    found = tuple(part for part in parts if part)
     Trust(found)
     return found
 
@@ -248,8 +250,11 @@ def underscored_headers(value: object) -> tuple[str, ...]:
 
 def proxy_protocol(value: object) -> str:
     """Take off, v1, v2 or auto, and the truth values that older configurations have."""
-    if str(value).strip().lower() in ("off", "v1", "v2", "auto"):
-        return str(value).strip().lower()
+    word = str(value).strip().lower()
+    if word in ("off", "v1", "v2", "auto"):
+        return word
+    if word == "none":
+        return "off"
     try:
         return "auto" if boolean(value) else "off"
     except ValueError:
@@ -284,5 +289,5 @@ def syslog_facility(value: object) -> str:
 
 def _iterable(value: object) -> Iterable[object]:
     if not isinstance(value, Iterable):
-        raise ValueError(f"{value!r} is not a list: write one value, or several with commas")
+        raise ValueError(f"{value!r} is neither a text nor a list: write one value, or several with commas")
     return value

@@ -5,11 +5,14 @@ A part of the one table of options, see options.py. uvicorn's names and defaults
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Final, Literal
 
 from aserve import validators
 from aserve.declaration import declared, option
 from aserve.limits import ClientSettings
+
+_UVICORNS: Final = ("websockets", "websockets-sansio", "wsproto")
+"""What uvicorn calls its implementations; there is one here."""
 
 
 @declared(frozen=True, kw_only=True)
@@ -20,7 +23,7 @@ class WebSocketSettings(ClientSettings):
         "--ws",
         section="WebSockets",
         metavar="auto|none",
-        parse=validators.choice("auto", "none"),
+        parse=validators.choice("auto", "none", **dict.fromkeys(_UVICORNS, "auto")),
         default="auto",
         elsewhere=("--no-ws",),
         help="Whether ASGI applications get WebSockets; with none, and for WSGI, a request for one is a "

@@ -13,10 +13,14 @@ WORKER_CLASSES: Final = ("auto", "asgi", *RUNNERS, "tornado")
 
 
 class Meaning(NamedTuple):
-    """What a worker class is here: one of ours, and settings that hold unless something else is said."""
+    """What a worker class is here: one of ours, and settings that hold unless something else is said.
+
+    Arguments: `lost` are names of settings that it has and that mean nothing here.
+    """
 
     name: str
-    settings: Mapping[str, str] = MappingProxyType({})
+    settings: Mapping[str, object] = MappingProxyType({})
+    lost: tuple[str, ...] = ()
 
 
 _H11: Final = Meaning("asgi", {"http": "h11", "loop": "asyncio"})
@@ -67,6 +71,13 @@ IMPOSSIBLE: Final[Mapping[str, str]] = {
 }
 """Those that nothing here stands for, and why."""
 
+_RENAMED: Final = (
+    *("timeout_keep_alive", "timeout_graceful_shutdown", "limit_max_requests", "limit_max_requests_jitter"),
+    *("h11_max_incomplete_event_size", "ssl_certfile", "ssl_keyfile", "ssl_keyfile_password", "ssl_ca_certs"),
+    *("ssl_cert_reqs", "ssl_ciphers"),
+)
+"""Settings of uvicorn's of which nothing but the name is another one."""
+
 _EGG: Final = "egg:gunicorn#"
 
 
@@ -91,12 +102,19 @@ def _meaning_of(worker: type) -> Meaning | None:
         return meaning
     from aserve.uvicornoptions import BY_NAME  # which needs the options, which need this
 
-    same = {
-        name: str(value)
-        for name, value in own.items()
-        if name in BY_NAME and BY_NAME[name].met_by is not None and not BY_NAME[name].option
-    }
-    return Meaning(meaning.name, {**meaning.settings, **same})
+    settings: dict[str, object] = {}  # in a class that derives from it, they are others in place of its own
+    lost = []
+    for name, value in own.items():
+        entry = BY_NAME.get(name)
+        if entry is not None and (entry.asks_for_nothing(value) or entry.kind is entry.kind.NOT_NEEDED):
+            continue
+        if name == "log_config" and isinstance(value, Mapping):
+            settings["log_config_dict"] = value
+        elif entry is not None and entry.met_by is not None and (not entry.option or name in _RENAMED):
+            settings[entry.met_by.name] = value
+        else:
+            lost.append(name)
+    return Meaning(meaning.name, settings, tuple(lost))
 
 
 def parse(value: object) -> str:

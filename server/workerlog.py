@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any, Final
 from gunicorn.glogging import Logger
 
 from aserve.adapters import environ as environs
-from aserve.adapters.requesthooks import HookRequest, HookResponse
+from aserve.adapters.hookrequest import HookRequest
+from aserve.adapters.requesthooks import HookResponse
 from aserve.serverlogger import LOGGER, ServerLogger
 
 if TYPE_CHECKING:

@@ -64,6 +64,26 @@ def groups(user: pwd.struct_passwd, group: int) -> list[int]:
     return sorted(set(os.getgrouplist(user.pw_name, group)))
 
 
+def test_logs_that_name_the_standard_streams(prefix: list[str], folder: Path) -> None:
+    """Which another user could not open, as is the habit in containers; each by the other's name as well."""
+    options = ("-u", USER, "--access-logfile", "/dev/stdout", "--error-logfile", "/dev/stderr")
+    with ServerProcess(*options, "main:app", cwd=folder, prefix=prefix) as server:
+        ask(server)
+        server.signal(signal.SIGUSR1)
+        server.wait_line("log files reopened")
+        ask(server)
+        server.stop()
+        assert sum('"GET / HTTP/1.1" 200' in line for line in server.lines("stdout")) == 2
+    options = ("-u", USER, "--access-logfile", "/dev/stderr", "--error-logfile", "/dev/stdout")
+    with ServerProcess(*options, "main:app", cwd=folder, prefix=prefix).start(ready=False) as server:
+        wait_until(lambda: any("ready: 1 worker" in line for line in server.lines("stdout")), "it is ready")
+        (listening,) = (line for line in server.lines("stdout") if "listening on" in line)
+        with RawClient(("127.0.0.1", int(listening.rpartition(":")[2]))) as client:
+            assert client.ask(request()).status == 200
+        server.stop()
+        assert any('"GET / HTTP/1.1" 200' in line for line in server.lines("stderr"))
+
+
 @pytest.mark.parametrize("preload", [(), ("--preload",)], ids=["plain", "preload"])
 def test_workers_are_another_user_for_good(
     prefix: list[str], folder: Path, nobody: pwd.struct_passwd, preload: tuple[str, ...]

@@ -111,6 +111,24 @@ def test_little_is_imported_to_say_the_version(tmp_path: Path) -> None:
             ["--no-access-log", "main:app"],
             "there is no option --no-access-log, which is uvicorn's: leave it out",
         ),
+        (
+            ["--access-log", "main:app"],
+            "there is no option --access-log, which is uvicorn's: write --access-logfile -",
+        ),
+        # Never its opposite
+        (
+            ["--server-header", "main:app"],
+            "there is no option --server-header, which is uvicorn's: leave it out",
+        ),
+        (["--date-header", "main:app"], "there is no option --date-header, which is uvicorn's: leave it out"),
+        (
+            ["--no-proxy-headers", "main:app"],
+            "there is no option --no-proxy-headers, which is uvicorn's: write --forwarded-allow-ips none",
+        ),
+        (
+            ["--no-use-colors", "main:app"],
+            "there is no option --no-use-colors, which is uvicorn's: write --log-colors off",
+        ),
         (["--ssl-certfile", "x", "main:app"], "there is no option --ssl-certfile: write --certfile FILE"),
         (["--spew", "main:app"], "there is no option --spew, which is gunicorn's: use python -m trace, or a"),
         (
@@ -207,6 +225,19 @@ def test_check_config_refuses_what_cannot_be_loaded(app: str, folder: Path) -> N
 
 def test_check_config_refuses_a_wrong_worker_class(folder: Path) -> None:
     refused("--check-config", "-k", "asgi", "classic:app", cwd=folder, status=2)
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (("--pid", "no/pid"), "--pid: cannot write 'no/pid': No such file or directory: name a file in a"),
+        (("-b", "unix:no/x"), "--bind: cannot listen on unix:no/x: there is no folder no: make it first"),
+    ],
+)
+def test_check_config_looks_for_folders(args: tuple[str, str], message: str, folder: Path) -> None:
+    assert refused("--check-config", *args, "main:app", cwd=folder).startswith(message)
+    assert run("--check-config", "--pid", "pid", "-b", "unix:x", "main:app", cwd=folder).status == 0
+    assert {path.name for path in folder.iterdir()} & {"pid", "x"} == set()
 
 
 def test_check_config_shows_the_applications_own_traceback(folder: Path) -> None:

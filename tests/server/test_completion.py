@@ -100,3 +100,16 @@ def test_bash_itself_completes(tmp_path: Path) -> None:
 def test_fish_itself_completes(tmp_path: Path) -> None:
     script = 'env _ASERVE_COMPLETE=fish_source aserve | source; complete -C "aserve --max-requests-j"'
     assert completed_by("fish", script, tmp_path)[:1] == ["--max-requests-jitter"]
+
+
+def test_zsh_itself_completes(tmp_path: Path) -> None:
+    """Which it only does for somebody at a terminal: what is typed there comes back completed."""
+    script = (
+        "zmodload zsh/zpty\nzpty typing zsh -f -i\n"
+        "zpty -w typing 'PS1=; autoload -U compinit; compinit -u -D; "
+        'eval "$(_ASERVE_COMPLETE=zsh_source aserve)"; echo RE\\ADY\'\n'
+        "zpty -r typing shown '*READY*'\n"
+        "zpty -w -n typing $'aserve --max-requests-j\\t'\n"
+        "zpty -r typing shown '*jitter*'\nprint -r -- $shown\nzpty -d typing\n"
+    )
+    assert "--max-requests-jitter" in " ".join(completed_by("zsh", script, tmp_path))

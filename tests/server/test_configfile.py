@@ -252,6 +252,25 @@ def test_what_is_nobodys_setting() -> None:
     )
 
 
+def test_what_gunicorn_takes() -> None:
+    """Values that only make sense to who knows how gunicorn reads them."""
+    assert settings("umask = '18'").umask == settings("umask = '0x12'").umask == 18
+    assert settings("umask = '022'").umask == 0o22
+    assert settings("raw_env = 'A=1,B=2'").raw_env == ("A=1,B=2",)
+    assert settings("forwarded_allow_ips = '10.0.0.1,'").forwarded_allow_ips == ("10.0.0.1",)
+    assert settings("forwarded_allow_ips = ','").forwarded_allow_ips == ()
+    assert settings("proxy_protocol = 'none'").proxy_protocol == "off"
+
+
+def test_the_hook_of_tls_without_a_certificate() -> None:
+    """gunicorn would not call it; who asks for the default context is told what to do."""
+    write("def app(environ, start_response): pass", "main.py")
+    write("def ssl_context(config, make):\n    return make()\n")
+    assert refused("-c", "conf.py", "--check-config", "main:app", cwd=Path.cwd()).endswith(
+        "name one, or leave the hook out for plain HTTP (gunicorn does not call it without a certfile)"
+    )
+
+
 def test_a_file_does_not_name_another_one() -> None:
     assert remarks("config = 'other.py'") == ["conf.py:1: config has no effect in a configuration file"]
 

@@ -42,7 +42,7 @@ def test_each_place_has_its_name() -> None:
         "keep_alive = 3  # keyword: keep_alive",
         "graceful_timeout = 30  # default",
         "# pidfile = none  # default",
-        'config = "aserve.toml"  # working directory',
+        '# config = "aserve.toml"  # working directory',
     ):
         assert line in lines
 
@@ -64,7 +64,8 @@ def test_it_has_every_option_by_section() -> None:
     assert names == [option.name for option in OPTIONS]
 
 
-def test_what_is_printed_can_be_read_again() -> None:
+@pytest.mark.parametrize("statsd", ["[::1]:8125", "unix:///run/statsd"])
+def test_what_is_printed_can_be_read_again(statsd: str) -> None:
     given: dict[str, object] = {
         "app": "main:app",
         "bind": ["127.0.0.1:1", "unix:/x y"],
@@ -75,15 +76,18 @@ def test_what_is_printed_can_be_read_again() -> None:
         "access_log_format": '%(h)s "%(r)s" \\',
         "queue_target": "0.25",
         "worker_class": "uvicorn.workers.UvicornH11Worker",
-        "statsd_host": "[::1]:8125",
+        "statsd_host": statsd,
     }
-    first = config.resolution(given, {}, {})
+    Path("other.toml").write_text("")
+    first = config.resolution({**given, "config": "other.toml", "print_config": True}, {}, {})
     text = configprint.text(first)
     assert tomllib.loads(text)["umask"] == "027"
     Path("aserve.toml").write_text(text)
     second = config.resolution({}, {}, {})
     assert second.remarks == ("configuration file found: aserve.toml",)
-    assert second.settings == dataclasses.replace(first.settings, config="aserve.toml")
+    assert second.settings == dataclasses.replace(first.settings, config="aserve.toml", print_config=False), (
+        "it would be printed, and never served"
+    )
 
 
 def test_secrets_are_masked() -> None:
@@ -92,6 +96,12 @@ def test_secrets_are_masked() -> None:
     assert "geheim" not in "\n".join(lines)
     address = OPTIONS[0]._replace(name="metrics")
     assert configprint.line(address, ("localhost", 8125), "x") == 'metrics = "localhost:8125"  # x'
+    logging = {"handlers": {"mail": {"mailhost": "x", "credentials": ["shop", "geheim"]}}}
+    (line,) = (line for line in printed({"log_config_dict": logging}) if "log_config_dict" in line)
+    assert line == (
+        '# log_config_dict = { handlers = { mail = { mailhost = "x", credentials = "********" } } }'
+        "  # command line: --log-config-dict"
+    )
     password = OPTIONS[0]._replace(name="keyfile_password")
     assert configprint.line(password, "geheim", "x.toml:1") == "# keyfile_password = ********  # x.toml:1"
 
@@ -110,4 +120,4 @@ def test_the_command_prints_and_ends(tmp_path: Path) -> None:
     assert both.status == 2
     assert both.out == ended.out.replace(
         "# app = none  # default", 'app = "nothing:app"  # command line: APP'
-    ).replace("check_config = false  # default", "check_config = true  # command line: --check-config")
+    ).replace("check_config = false  # default", "# check_config = true  # command line: --check-config")

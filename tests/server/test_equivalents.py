@@ -235,6 +235,25 @@ def test_a_class_means_what_it_derives_from() -> None:
     sys.modules.pop("uvicorn_worker", None)
 
 
+def test_what_a_class_of_uvicorns_sets() -> None:
+    """By uvicorn's names and in its words; what means nothing here is told."""
+    pytest.importorskip("uvicorn_worker", reason="needs uvicorn-worker: pip install uvicorn-worker")
+    source = (
+        "import uvicorn_worker\n"
+        "class Worker(uvicorn_worker.UvicornH11Worker):\n"
+        "    CONFIG_KWARGS = {'ws': 'wsproto', 'timeout_keep_alive': 75, 'log_config': None, 'headers': [],\n"
+        "        'proxy_headers': True, 'server_header': False, 'log_config': {'version': 1}}\n"
+        "worker_class = Worker\n"
+    )
+    found = settings(source)
+    assert (found.worker_class, found.ws, found.keep_alive) == ("asgi", "auto", 75)
+    assert (found.http, found.log_config, found.log_config_dict) == ("auto", None, {"version": 1})
+    assert remarks(source)[0] == (
+        "conf.py:5: worker_class: no support for these of its CONFIG_KWARGS: headers, server_header"
+    )
+    sys.modules.pop("uvicorn_worker", None)
+
+
 def test_more_than_one_thread_makes_sync_gthread() -> None:
     assert settings("worker_class = 'sync'\nthreads = 1").worker_class == "sync"
     assert settings("worker_class = 'sync'\nthreads = 4").worker_class == "wsgi"

@@ -252,7 +252,7 @@ def test_addresses_of_statsd() -> None:
         "/run/x",
         ("h", 1),
     ]
-    for value in ("unix://", ":8125", "h:0", "h:x", ""):
+    for value in ("unix://", ":8125", "h:0", "h:x", "", "/run/x"):
         with pytest.raises(ValueError, match="write"):
             statsd_address(value)
 

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aserve import logvalues
+from aserve import logformat, logvalues
 from aserve.logformat import Formatter, compile_format
 from aserve.logvalues import escape
 from aserve.protocols.exchange import Exchange
@@ -108,6 +108,30 @@ def test_atoms(atom: str, expected: str) -> None:
     assert line(f"<%({atom})s|%({atom})s>") == f"<{expected}|{expected}>"
 
 
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("%(h)-15s|%(h)15s|", "203.0.113.9    |    203.0.113.9|"),
+        ("%(s)05d|%(s)05s|%(s)5d", "00200|  200|  200"),
+        ("%(r).3s|%(m)-5.2s|%(L).4s", "GET|GE   |1.25"),
+        ("%({x-none}i)3s", "  -"),
+    ],
+)
+def test_widths_as_the_operator_of_python_has_them(text: str, expected: str) -> None:
+    atoms = {"h": "203.0.113.9", "r": "GET /", "m": "GET", "L": "1.250000", "{x-none}i": "-", "s": 200}
+    assert line(text) == expected == text % atoms
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.00025, 0.125, 0.999, 1.5, 77.25])
+def test_durations(seconds: float) -> None:
+    """Whatever the way in which one is written."""
+    formatter = compile_format("json", monotonic=lambda: 100 + seconds, clock=lambda: 0.0)
+    written = re.search(r'"duration":([0-9.]+),', apply(formatter, Finished()))
+    assert written is not None
+    assert abs(float(written[1]) - seconds) < 2e-6
+    assert len(written[1].partition(".")[2]) == 6
+
+
 def test_the_process() -> None:
     assert line("%(p)s") == f"<{os.getpid()}>"
 
@@ -166,6 +190,7 @@ def test_users_of_basic_authentication() -> None:
         ("%h %l", "'%h %l' is not an atom: write one as in %(h)s, and %% for a percent sign"),
         ("100%", "'%' is not an atom"),
         ("%(h)", "is not an atom: write one"),
+        ("%(h)1000s", "is not an atom: write one"),
         ("%(z)s", "'%(z)s' is not an atom: known are h l u t r m"),
         ("%({}i)s", "'%({}i)s' is not an atom"),
         ("%({x}z)s", "'%({x}z)s' is not an atom"),
@@ -230,6 +255,10 @@ def test_escaping_loses_nothing(data: bytes) -> None:
 
 
 def test_the_cache_of_values_is_bounded() -> None:
+    targets = logformat.Targets()
+    for number in range(5000):
+        assert targets[b'/"%d?a' % number] == f'"path":"/\\"{number}","query":"a"'
+        assert len(targets) <= 1024
     values = logvalues.Escaped()
     for number in range(5000):
         assert values[b"agent %d" % number] == f"agent {number}"

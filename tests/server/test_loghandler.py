@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 from pathlib import Path
 
 import pytest
 
 from aserve import loghandler
-from aserve.loghandler import STANDARD_ERROR, ErrorLogHandler
+from aserve.loghandler import ErrorLogHandler
+from aserve.streams import STANDARD_ERROR
 
 
 def say(handler: ErrorLogHandler, message: str, *args: object) -> None:
@@ -109,3 +111,25 @@ def test_arguments_that_do_not_fit_are_told_without_a_traceback(tmp_path: Path) 
     say(handler, "%d", "x")
     handler.discard()
     assert (tmp_path / "log").read_text().startswith("a log record cannot be formatted: TypeError(")
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_a_standard_stream_can_be_a_socket(number: int) -> None:
+    """Which no path of it can be opened as, as with systemd and some containers."""
+    name = {1: "/dev/stdout", 2: "/dev/stderr"}[number]
+    ours, theirs = socket.socketpair()
+    ours.settimeout(10)
+    kept = os.dup(number)
+    os.dup2(theirs.fileno(), number)
+    try:
+        handler = ErrorLogHandler(name)
+        handler.reopen()
+    finally:
+        os.dup2(kept, number)
+        os.close(kept)
+    assert not os.get_inheritable(handler.descriptor)
+    say(handler, "here")
+    handler.discard()
+    assert ours.recv(100) == b"here\n"
+    theirs.close()
+    ours.close()

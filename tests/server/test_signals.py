@@ -100,6 +100,28 @@ def test_another_wake_up_descriptor_takes_nothing_away(script: Script) -> None:
     assert ended.status == 0, ended
 
 
+def test_another_wake_up_descriptor_outlives_ours(script: Script) -> None:
+    # Such as a hook's in the supervisor; also if its owner has closed it
+    ended = script(
+        _PREFIX
+        + """
+        reader, writer = os.pipe()
+        os.set_blocking(writer, False)
+        signal.set_wakeup_fd(writer)
+        signals.close()
+        assert signal.set_wakeup_fd(-1) == writer
+
+        signals = Signals(SUPERVISED)
+        signals.install()
+        signal.set_wakeup_fd(writer)
+        os.close(writer)
+        signals.close()
+        assert signal.set_wakeup_fd(-1) == -1
+        """
+    )
+    assert ended.status == 0, ended
+
+
 def test_signals_that_were_blocked_by_who_started_us_arrive(script: Script) -> None:
     ended = script("""
         import os, signal

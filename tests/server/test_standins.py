@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import pwd
+
 import pytest
 
 from aserve import config
@@ -19,8 +22,19 @@ def test_settings_have_both_names_and_gunicorns_values() -> None:
     assert cfg.address == [("127.0.0.1", 1), "/run/x"]
     assert cfg.env == {"A": "1", "B": "2=3"}
     assert cfg.post_fork is None
+    assert (cfg.spew, cfg.dirty_timeout) == (False, 300)  # which mean nothing here
     with pytest.raises(AttributeError, match="there is no setting 'keep_alife'"):
         _ = cfg.keep_alife
+
+
+def test_who_workers_are() -> None:
+    """For hooks that give them files."""
+    assert (Config(SETTINGS).uid, Config(SETTINGS).gid) == (os.geteuid(), os.getegid())
+    nobody = pwd.getpwnam("nobody")
+    given = {"app": "main:app", "user": "nobody"}
+    cfg = Config(config.resolve(given, {}))
+    assert (cfg.uid, cfg.gid) == (nobody.pw_uid, nobody.pw_gid)
+    assert Config(config.resolve({**given, "group": "0"}, {})).gid == 0
 
 
 def test_the_server_and_a_worker() -> None:
@@ -29,5 +43,8 @@ def test_the_server_and_a_worker() -> None:
     assert (server.timeout, server.proc_name, server.address) == (30.0, "main:app", server.cfg.address)
     assert (worker.age, worker.ppid, worker.timeout, worker.nr) == (3, server.pid, 15.0, 0)
     assert str(worker) == "<Worker [booting]>"
+    assert worker.app.callable is worker.app.wsgi() is None
+    worker.wsgi = print
+    assert worker.app.callable is worker.app.wsgi() is print
     worker.pid = 5
     assert str(worker) == "<Worker 5>"

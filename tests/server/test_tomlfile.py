@@ -243,6 +243,7 @@ def test_the_command_checks_all_of_it(tmp_path: Path) -> None:
     assert ended.status == 2
     assert ended.out == ""
     assert [line.partition(": write")[0] for line in ended.err.splitlines()] == [
+        "aserve: warning: aserve.toml:3: there is no setting 'speww': did you mean 'spew'?",
         "aserve: error: aserve.toml:1: workers: 'x' is not a whole number",
         "aserve: error: aserve.toml:2: timeout: -1 is negative",
         "aserve: error: --backlog: 'x' is not a whole number",
@@ -261,3 +262,42 @@ def test_the_command_checks_all_of_it(tmp_path: Path) -> None:
     ended = aserve("--check-config", cwd=tmp_path)
     assert (ended.status, ended.out) == (0, "configuration ok: main:app can be served (wsgi)\n")
     assert "[WARNING] aserve.toml:2: there is no setting 'speww': did you mean 'spew'?" in ended.err
+
+
+def test_what_else_is_odd_is_told_with_a_mistake() -> None:
+    """It may be why."""
+    write('[aserve]\napp = "main:app"\n')
+    ended = aserve("--check-config", cwd=Path.cwd())
+    assert (ended.status, ended.out) == (EXIT_USAGE, "")
+    warning, error = ended.err.splitlines()
+    assert warning == "aserve: warning: aserve.toml:1: no table 'aserve' is known: write settings outside"
+    assert error.startswith("aserve: error: no application is named")
+
+
+def test_a_number_is_no_list() -> None:
+    with pytest.raises(UsageError) as caught:
+        settings("bind = 8000")
+    assert str(caught.value) == (
+        "aserve.toml:1: bind: 8000 is neither a text nor a list: write one value, or several with commas"
+    )
+
+
+def test_a_mark_at_the_beginning() -> None:
+    Path("aserve.toml").write_text("workers = 3\nnone = 1\n", "utf-8-sig")
+    said: list[str] = []
+    assert config.resolve({"app": "main:app"}, {}, said.append).workers == 3
+    assert said[1].startswith("aserve.toml:2: there is no setting 'none'")
+
+
+def test_a_link_that_leads_nowhere_is_not_passed_over() -> None:
+    """Such as to what somebody was to mount there."""
+    Path("aserve.toml").symlink_to("missing.toml")
+    with pytest.raises(ConfigFileError, match="cannot read 'aserve.toml': No such file"):
+        config.resolve({"app": "main:app"}, {})
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"), [("host", "bind"), ("ssl_certfile", "certfile"), ("access_log", "access_logfile")]
+)
+def test_the_names_of_other_servers(name: str, meant: str) -> None:
+    assert remarks(f"{name} = 1") == [f"aserve.toml:1: there is no setting {name!r}: did you mean {meant!r}?"]

@@ -5,7 +5,7 @@ from typing import Any
 
 
 def worker_exit(server: Any, worker: Any) -> None:
-    names = ("certificate", "tls_", "x509", "clienthello", "noticeboard")
+    names = ("certificate", "tls_", "x509", "clienthello", "servername", "noticeboard")
     loaded = [
         name for name in sys.modules if name.startswith("aserve.") and any(each in name for each in names)
     ]
