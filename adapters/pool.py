@@ -132,16 +132,18 @@ class ThreadPool(BatchingRunner):
     def _set_to_work(self) -> None:
         """Wake a thread for what this turn of the loop has brought."""
         try:
-            self._oldest = self._work[-1]
+            last = self._work[-1]
         except IndexError:
             return
         # The thread may do its work before this goes on: what there is by then needs no wake-up.
         self._told = True
         self._release(1)
-        if self._work and not self._waiting:
-            self._waiting = True
-            self._looked = (self._loop.time(), time.process_time())
-            self._loop.call_later(PATIENCE, self._reinforce, 1)
+        if self._work:
+            self._oldest = last
+            if not self._waiting:
+                self._waiting = True
+                self._looked = (self._loop.time(), time.process_time())
+                self._loop.call_later(PATIENCE, self._reinforce, 1)
         self._deliver()
 
     def _release(self, number: int) -> None:

@@ -163,6 +163,12 @@ class Framing:
     trailers: bool = False
     origin: Origin | None = None
 
+    @property
+    def simple(self) -> bool:
+        """Does it say how long the body is, and nothing that is dealt with before that has come?"""
+        special = self.expect_continue or self.websocket or self.origin is not None
+        return self.length > 0 and self.keep_alive and not special
+
 
 def is_token(text: bytes) -> bool:
     """Whether `text` is a token (RFC 9110 §5.6.2)."""

@@ -56,6 +56,8 @@ class RequestReader:
     target, headers, host, special, proxied, keep_alive_named: of the head that is being parsed;
     special has its special headers but for Host and `Connection: keep-alive`, proxied those which a
     trusted proxy has added (then special is not None either).
+    known_bytes, known_head: the last head that other bytes came with, and what it means, if that is plain or
+    `simple`; None before there is one.
     underscored: there are names with an underscore, which are to be left out (nor is special None then).
     """
 
@@ -66,6 +68,8 @@ class RequestReader:
         "headers",
         "host",
         "keep_alive_named",
+        "known_bytes",
+        "known_head",
         "left",
         "line_seen",
         "options",
@@ -91,6 +95,8 @@ class RequestReader:
         self.left = 0
         self.chunks: ChunkedBody | None = None
         self.body_begun = False
+        self.known_bytes: bytes | None = None
+        self.known_head: RequestHead
         self.trusted: bool | None = None
         self.reset()
 
@@ -220,10 +226,24 @@ class RequestReader:
         self.scanned = len(data)
 
     def _take_head(self, head: bytes) -> None:
+        connection = self.connection
+        if head == self.known_bytes:
+            request = self.known_head
+            if request.prepared is None:
+                request.prepared = {}
+            connection.on_head(request)
+            if request.framing is not None:
+                self.body_begun = True
+                self.left = request.framing.length
+            return
         try:
             self.parse(head)
         except RequestRefusedError as refused:
             self._not_taken(head, refused)
+            return
+        request = connection.last_head
+        if request.framing is None or request.framing.simple:
+            self.known_bytes, self.known_head = head, request
 
     def _not_taken(self, head: bytes, refused: RequestRefusedError) -> None:
         if not head.startswith(b"\r\n"):

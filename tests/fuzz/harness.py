@@ -18,6 +18,7 @@ from aserve.protocols.forwarded import Origin
 from aserve.protocols.group import ConnectionGroup, ExchangeFactory
 from aserve.protocols.http1 import Http1Connection
 from aserve.protocols.options import ConnectionOptions
+from aserve.protocols.request import RequestReader
 from aserve.protocols.states import Reading, Response, checked
 from tests.fuzz.answers import Answer, read_answers
 
@@ -255,6 +256,7 @@ class Harness:
         eof: bool = False,
         learned: str = "little",
         congested: bool = False,
+        forgetful: bool = False,
         options: ConnectionOptions | None = None,
         application: Callable[[Record], ExchangeFactory] | None = None,
     ) -> Outcome:
@@ -263,6 +265,7 @@ class Harness:
         at_once: no turn of the loop between reads. eof: the client closes its side at the end.
         learned: what is known of earlier requests: "nothing", "little" (but it is the same for
         each run) or "all" of them. congested: what is written leaves in the loop's next turn.
+        forgetful: heads are not compared with those of reads before.
         options: http is overruled. application: makes one in place of `Application`, which
         notes the requests; reads are then in turns of the loop, so that it can have tasks.
         """
@@ -285,7 +288,7 @@ class Harness:
         connection.connection_made(wire)
         try:
             if application is None:
-                self._deliver(connection, wire, pieces, at_once)
+                self._deliver(connection, wire, pieces, at_once, forgetful)
             else:
                 self._deliver_in_turns(connection, wire, pieces)
             if eof and not wire.closing and not connection.eof_received():
@@ -308,7 +311,12 @@ class Harness:
             assert not group.connections and not group.running, "something is left over"
 
     def _deliver(
-        self, connection: Http1Connection, wire: Wire, pieces: Sequence[bytes], at_once: bool
+        self,
+        connection: Http1Connection,
+        wire: Wire,
+        pieces: Sequence[bytes],
+        at_once: bool,
+        forgetful: bool,
     ) -> None:
         for piece in pieces:
             if wire.paused:
@@ -316,6 +324,10 @@ class Harness:
             if wire.closing:
                 return
             assert not wire.paused, "the connection stands still"
+            if forgetful:
+                connection.last_bytes = None
+                if isinstance(connection.reader, RequestReader):
+                    connection.reader.known_bytes = None
             connection.data_received(piece)
             if not at_once:
                 self.loop.settle()

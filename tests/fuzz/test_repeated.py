@@ -13,6 +13,7 @@ from tests.fuzz.stream import Stream
 from tests.fuzz.test_adapters import TRUSTING
 
 KEPT = Stream(SMALL.replace(b"\r\n\r\n", b"\r\nConnection: keep-alive\r\nX-A: b \r\nx-a:c\r\n\r\n"))
+POST = b"POST /p HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc"
 ENDED = Stream(SMALL.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
 
 any_streams = st.one_of(grammar.streams(), grammar.built_streams().map(lambda built: built[0]))
@@ -23,12 +24,13 @@ any_streams = st.one_of(grammar.streams(), grammar.built_streams().map(lambda bu
 @example(Stream(SMALL))
 @example(KEPT)
 @example(ENDED)
+@example(Stream(POST))
+@example(Stream(POST.replace(b"Length: 3", b"Length: 3\r\nExpect: 100-continue")))
+@example(Stream(POST.replace(b"Length: 3", b"Length: 3\r\nConnection: close")))
 def test_verdicts_agree(harness: Harness, stream: Stream) -> None:
     data = stream.data
     for parser in PARSERS:
-        # In one read they are taken out of what has come one by one, and nothing is remembered.
-        pipelined = harness.run(parser, [data * 4], options=TRUSTING)
-        assert harness.run(parser, [data] * 4, options=TRUSTING) == pipelined
-        assert harness.run(parser, [SMALL, SMALL, data, data, data], options=TRUSTING) == harness.run(
-            parser, [SMALL * 2 + data * 3], options=TRUSTING
-        )
+        for sequence in ([data] * 4, [SMALL, SMALL, data, data, data], [POST, data, data, POST, POST]):
+            expected = harness.run(parser, sequence, options=TRUSTING, forgetful=True)
+            assert harness.run(parser, sequence, options=TRUSTING) == expected
+            assert harness.run(parser, [b"".join(sequence)], options=TRUSTING) == expected

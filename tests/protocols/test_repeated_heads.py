@@ -140,3 +140,20 @@ async def test_behind_one_whose_turn_has_not_come(serving: Serving) -> None:
         host.begun[2].write(b"")
         for _ in range(3):
             assert (await client.read()).status == 204
+
+
+async def test_bodies_behind_the_same_head(serving: Serving) -> None:
+    """In one read with it and in several, in the same read as other requests, and with nothing behind it."""
+    head = request("POST", "/", headers=[("Content-Length", "3")])
+    async with serving(echo) as host, host.client() as client:
+        for body in (b"abc", b"def"):
+            assert (await client.ask(head + body)).body == body
+        await client.send(head)
+        assert (await client.ask(b"ghi")).body == b"ghi"
+        connection = await host.accepted(client)
+        for piece in (head + b"j", b"k", b"l" + head + b"mno" + PLAIN + head):
+            connection.data_received(piece)
+        for body in (b"jkl", b"mno", b""):
+            assert (await client.read()).body == body
+        assert (await client.ask(b"pqr")).body == b"pqr"
+        assert len({id(exchange.request) for exchange in host.begun if exchange.method == "POST"}) == 2
