@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import sys
-from collections.abc import Awaitable, Callable, Coroutine
-from contextvars import Context
+from collections.abc import Awaitable, Callable
 from math import inf
+from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote_to_bytes
 
@@ -47,20 +47,7 @@ _CHUNK_COST: Final = 512
 
 # From 3.12 on a task can take its first step at once instead of in the loop's next turn.
 _EAGER: Final = sys.version_info >= (3, 12)
-
-if sys.version_info >= (3, 12):
-
-    def _start(
-        work: Coroutine[Any, Any, None], loop: asyncio.AbstractEventLoop, context: Context
-    ) -> asyncio.Task[None]:
-        return asyncio.Task(work, loop=loop, context=context, eager_start=True)
-
-else:
-
-    def _start(
-        work: Coroutine[Any, Any, None], loop: asyncio.AbstractEventLoop, context: Context
-    ) -> asyncio.Task[None]:
-        return asyncio.Task(work, loop=loop, context=context)
+_Task: Final[Any] = asyncio.Task
 
 
 class ASGIExchange(ExtendedExchange):
@@ -94,16 +81,24 @@ class ASGIExchange(ExtendedExchange):
             scope["state"] = adapter.lifespan.state.copy()
         self.body_taken = False
         self.unyielded = 0
-        self.suspended = not _EAGER
         group = connection.group
-        task = self.task = _start(self._run(scope), group.loop, group.context.copy())
-        if _EAGER and not task.done():
+        if _EAGER:
+            self.suspended = False
+            self.task = _Task(
+                self._run(scope), loop=group.loop, context=group.context.copy(), eager_start=True
+            )
+            if self.state is not _DONE:
+                self.suspended = True
+                if self.state is _HELD:
+                    group.outbox.hold(self)
+        else:
             self.suspended = True
-            if self.state is _HELD:
-                group.outbox.hold(self)
+            self.task = _Task(self._run(scope), loop=group.loop, context=group.context.copy())
 
     async def _run(self, scope: dict[str, Any]) -> None:
-        self.connection.group.outbox.begin()
+        outbox = self.connection.group.outbox
+        if not outbox.open or monotonic() > outbox.until:
+            outbox.begin()
         try:
             await self.app(scope, self.receive, self.send)
             if self.state is not _DONE:

@@ -6,10 +6,9 @@ import asyncio
 from time import monotonic
 from typing import Final, Protocol
 
-# Seconds for which complete responses may wait for others, and how often that may be exceeded.
+# Seconds for which complete responses may wait for others.
 SPAN: Final = 0.001
-_LATE: Final = 2 * SPAN
-# When one has waited for longer, none waits for that many times as long.
+# When they have waited for more than twice as long, none waits for that many times of what was too much.
 _PAUSE: Final = 20
 
 
@@ -28,18 +27,18 @@ class Outbox:
     between two requests, and their clients are not put to sleep and woken for each. They only do so
     while applications are quick. After one that has kept others waiting they leave at once for a time.
 
-    open: complete responses are to be held.
+    open: complete responses are to be held. until: when those which are have waited for long enough.
     """
 
-    __slots__ = ("_due", "_held", "_loop", "_since", "_until_open", "open")
+    __slots__ = ("_due", "_held", "_loop", "_until_open", "open", "until")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._held: list[Holder] = []
         self._due = False  # the loop will call `flush`
-        self._since = 0.0
         self._until_open = 0.0
         self.open = False
+        self.until = 0.0
 
     def hold(self, holder: Holder) -> None:
         """Have `holder.flush()` called at the end of this turn, or soon."""
@@ -49,15 +48,18 @@ class Outbox:
             self._loop.call_soon(self.flush)
 
     def begin(self) -> None:
-        """An application gets a request: from now on complete responses are held, until the turn's end."""
+        """Hold complete responses from now on, until the turn's end.
+
+        To be called when an application gets a request, if this is not open or `until` is over.
+        """
         now = monotonic()
         if self.open:
-            if now - self._since > SPAN:
+            if now > self.until:
                 self._release(now)
-                self._since = now
+                self.until = now + SPAN
         elif now >= self._until_open:
             self.open = True
-            self._since = now
+            self.until = now + SPAN
             if not self._due:
                 self._due = True
                 self._loop.call_soon(self.flush)
@@ -77,9 +79,10 @@ class Outbox:
             self._send()
 
     def _release(self, now: float) -> None:
-        if now - self._since > _LATE:
+        late = now - self.until
+        if late > SPAN:
             self.open = False
-            self._until_open = now + _PAUSE * (now - self._since)
+            self._until_open = now + _PAUSE * late
         self._send()
 
     def _send(self) -> None:
