@@ -32,6 +32,7 @@ logger: Final = logging.getLogger("aserve")
 # For the time of a call there is no running loop: frameworks refuse to run synchronous code beside
 # one, and asyncio.run() would.
 _set_running_loop = asyncio._set_running_loop
+_get_running_loop = asyncio._get_running_loop
 _Context = contextvars.Context
 _WAITING = Response.WAITING
 
@@ -184,11 +185,12 @@ class InlineExchange(WSGIExchange):
 
     def run(self, step: Callable[[], bytes | None]) -> bytes | None:
         """Call `step()` as the application is called: in its context, and without a running loop."""
+        running = _get_running_loop()  # none in the midst of others' turns
         _set_running_loop(None)
         try:
             return self.context.run(step)
         finally:
-            _set_running_loop(self.runner.loop)
+            _set_running_loop(running)
 
     # In the application's context: nothing is raised there
 
@@ -348,7 +350,8 @@ class InlineRunner(Runner):
         """
         line = self._line
         outbox = line[0].connection.group.outbox
-        outbox.begin_batch()
+        if len(line) > 1:
+            outbox.begin_batch()
         end = monotonic() + SPAN
         _set_running_loop(None)
         try:

@@ -24,8 +24,9 @@ class Outbox:
 
     A head waits for its body, messages wait for others of the same connection, and complete responses for
     those of other connections: written one behind the other they cost the system much less than each
-    between two requests, and their clients are not put to sleep and woken for each. They only do so
-    while applications are quick. After one that has kept others waiting they leave at once for a time.
+    between two requests, and their clients are not put to sleep and woken for each. They only do so in
+    turns with several requests, and while applications are quick (and also what these do behind their
+    responses). After one that has kept others waiting all responses leave at once for a time.
 
     open: complete responses are to be held. until: when those which are have waited for long enough.
     """
@@ -48,26 +49,27 @@ class Outbox:
             self._loop.call_soon(self.flush)
 
     def begin(self) -> None:
-        """Hold complete responses from now on, until the turn's end.
+        """Hold complete responses until the turn's end, if this is not its first request.
 
         To be called when an application gets a request, if this is not open or `until` is over.
         """
+        if not self._due:
+            self._due = True
+            self._loop.call_soon(self.flush)
+        else:
+            self.begin_batch()
+
+    def begin_batch(self) -> None:
+        """Hold complete responses until the caller calls `flush`."""
         now = monotonic()
         if self.open:
             if now > self.until:
                 self._release(now)
                 self.until = now + SPAN
         elif now >= self._until_open:
+            self._due = True
             self.open = True
             self.until = now + SPAN
-            if not self._due:
-                self._due = True
-                self._loop.call_soon(self.flush)
-
-    def begin_batch(self) -> None:
-        """As `begin`, for who gives requests to an application and calls `flush` behind the last one."""
-        self._due = True
-        self.begin()
 
     def flush(self) -> None:
         """Send what is held."""

@@ -6,6 +6,7 @@ import asyncio
 import contextvars
 import os
 import tempfile
+import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -19,7 +20,7 @@ from aserve.protocols.group import ConnectionGroup
 from aserve.protocols.http1 import Http1Connection
 from aserve.protocols.options import ConnectionOptions
 from aserve.protocols.states import checked
-from tests.support.client import AsyncRawClient, Target, request
+from tests.support.client import AsyncRawClient, RawClient, Target, request
 from tests.support.wire import IncompleteResponseError
 
 PIECE = b"x" * 65536
@@ -422,3 +423,31 @@ class Alone:
 
     def __iter__(self) -> Iterator[bytes]:
         return iter([b"x"])
+
+
+async def test_the_end_of_a_lone_response_does_not_wait_for_close() -> None:
+    """It has its length, and nobody else in that turn has anything to send."""
+    answered = threading.Event()
+
+    class Patient(Pieces):
+        def close(self) -> None:
+            super().close()
+            if not answered.wait(10):
+                self.closed = 100
+
+    result = Patient(1, b"x")
+
+    def app(environ: Any, start_response: Any) -> Any:
+        start_response("200 OK", [("Content-Length", "1")])
+        return result
+
+    def ask(target: Target) -> bytes:
+        with RawClient(target) as client:
+            body: bytes = client.ask(request()).body
+        answered.set()
+        return body
+
+    async with serving(app) as served:
+        assert await asyncio.to_thread(ask, served.target) == b"x"
+        await served.left()
+    assert result.closed == 1

@@ -16,6 +16,7 @@ from aserve.adapters import make_adapter, make_runner
 from aserve.adapters.requesthooks import RequestHooks
 from aserve.adapters.runner import RunnerOptions
 from aserve.protocols.group import ConnectionGroup
+from aserve.protocols.http1 import Http1Connection
 from tests.support.client import AsyncRawClient, request
 
 variable: contextvars.ContextVar[str] = contextvars.ContextVar("variable", default="unset")
@@ -79,6 +80,33 @@ async def test_they_are_called_as_the_application_is(worker_class: str, tmp_path
                     await asyncio.sleep(0.005)
             assert seen == [(path, path, True)] * 2
             seen.clear()
+
+
+async def test_hooks_leave_the_requests_behind_them_without_a_loop() -> None:
+    """Inline, requests of one turn of the loop are called one after the other."""
+    seen: list[bool] = []
+
+    def note(*_: object) -> None:
+        seen.append(asyncio._get_running_loop() is None)
+
+    def app(environ: Any, start_response: Any) -> Any:
+        note()
+        start_response("200 OK", [])
+        return [b"x"]
+
+    async with (
+        serving(app, RequestHooks(None, note), "sync") as (group, address),
+        AsyncRawClient(address) as one,
+        AsyncRawClient(address) as other,
+    ):
+        for client in (one, other):
+            await client.ask(request())
+        for connection in list(group.connections):
+            assert isinstance(connection, Http1Connection)
+            connection.data_received(request())
+        for client in (one, other):
+            assert (await client.read()).body == b"x"
+    assert seen == [True] * 8
 
 
 def rewrite(req: Any) -> None:

@@ -46,10 +46,22 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return clock
 
 
+def opened() -> Outbox:
+    """One in which a turn's second request has begun."""
+    box = Outbox(asyncio.get_running_loop())
+    box.begin()
+    assert not box.open, "there may be no other response in this turn"
+    box.begin()
+    assert box.open
+    return box
+
+
 async def test_what_is_held_leaves_at_the_end_of_the_turn(clock: Clock) -> None:
     box = Outbox(asyncio.get_running_loop())
     sent = Sent()
     for turn in range(1, 4):
+        box.begin()
+        assert not box.open
         box.begin()
         box.hold(sent)
         box.begin()
@@ -68,9 +80,8 @@ async def test_who_holds_has_it_sent_though_nobody_has_begun(clock: Clock) -> No
 
 
 async def test_a_turn_that_takes_long_sends_in_between(clock: Clock) -> None:
-    box = Outbox(asyncio.get_running_loop())
+    box = opened()
     sent = Sent()
-    box.begin()
     box.hold(sent)
     clock.now += 1.5 * SPAN
     box.begin()
@@ -85,22 +96,18 @@ async def test_a_turn_that_takes_long_sends_in_between(clock: Clock) -> None:
 
 @pytest.mark.parametrize("seen", ["at the next request", "at the end"])
 async def test_nothing_is_held_behind_a_slow_application(clock: Clock, seen: str) -> None:
-    box = Outbox(asyncio.get_running_loop())
+    box = opened()
     sent = Sent()
-    box.begin()
     box.hold(sent)
     clock.now += 0.05
     if seen == "at the end":
         await asyncio.sleep(0)
-    box.begin()
-    assert sent.times == 1 and not box.open
-    await asyncio.sleep(0)
-    clock.now += 0.9
-    box.begin()
-    assert not box.open
-    clock.now += 0.2
-    box.begin()
-    assert box.open
+    for later, expected in ((0, False), (0.9, False), (0.1, True)):
+        clock.now += later
+        box.begin()
+        box.begin()
+        assert sent.times == 1 and box.open is expected
+        await asyncio.sleep(0)
 
 
 async def test_a_batch_ends_when_its_owner_says_so(clock: Clock) -> None:
@@ -130,6 +137,7 @@ def script(exchange: Exchange) -> None:
 async def holding(host: Host, *clients: AsyncRawClient) -> list[Http1Connection]:
     """The server's sides of `clients`: each holds a response, to a request for /held."""
     connections: list[Http1Connection] = [await host.accepted(client) for client in clients]
+    host.group.outbox.begin()
     host.group.outbox.begin()
     for connection in connections:
         connection.data_received(request(target="/held"))
@@ -204,10 +212,12 @@ async def test_asgi_applications_answer_together() -> None:
         await send({"type": "http.response.start", "status": 200, "headers": []})
         await send({"type": "http.response.body", "body": b"answer"})
 
-    async with asgi_serving(app) as served, served.client() as client:
-        await client.ask(request())
-        [connection] = served.group.connections
-        assert isinstance(connection, Http1Connection)
-        connection.data_received(request())
-        assert connection.outgoing
-        assert (await client.read()).body == b"answer"
+    async with asgi_serving(app) as served, served.client() as one, served.client() as other:
+        for client in (one, other):
+            await client.ask(request())
+        connections = [each for each in served.group.connections if isinstance(each, Http1Connection)]
+        for connection in connections:
+            connection.data_received(request())
+        assert [bool(connection.outgoing) for connection in connections] == [False, True]
+        for client in (one, other):
+            assert (await client.read()).body == b"answer"
