@@ -72,11 +72,11 @@ def test_what_has_no_effect_is_said(gunicorn: Gunicorn, code: Code) -> None:
 
 def test_a_class_that_was_made_for_uvicorns_worker_is_told_what_to_do(gunicorn: Gunicorn, code: Code) -> None:
     code.asgi()
-    (code.folder / "gunicorn.conf.py").write_text(
+    (code.folder / "own.py").write_text(
         "from aserve.workers import ASGIWorker\n"
         "class Own(ASGIWorker):\n"
         "    CONFIG_KWARGS = {'loop': 'asyncio', 'ws_ping_timeout': 5, 'log_config': {}}\n"
-        "worker_class = Own\n"
     )
+    (code.folder / "gunicorn.conf.py").write_text("worker_class = 'own.Own'\n")
     said = "\n".join(gunicorn("main:app").lines("stderr"))
     assert "[WARNING] Own: CONFIG_KWARGS has no effect: set ASERVE_LOOP, ASERVE_WS_PING_TIMEOUT\n" in said
