@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import os
 import sys
 import threading
 import time
@@ -182,6 +183,7 @@ class ThreadPool(BatchingRunner):
         bell = Bell()
         calls: deque[Callable[[], None]] = deque()
         place = threading.get_ident()
+        process = os.getpid()
         self._returns[place] = calls, bell
         while not self._closing or self._work or calls:
             if calls:
@@ -195,6 +197,8 @@ class ThreadPool(BatchingRunner):
                 self._park(bell, calls)
             else:
                 contextvars.Context().run(exchange.handle, place)
+                if os.getpid() != process:
+                    os._exit(1)  # forked by the application: its bell and its queue are the parent's
                 del exchange  # an idle thread holds on to nothing
         bell.close()
 
