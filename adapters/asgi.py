@@ -90,7 +90,7 @@ class ASGIExchange(ExtendedExchange):
             if self.state is not _DONE:
                 self.suspended = True
                 if self.state is _HELD:
-                    group.outbox.hold(self)
+                    group.loop.call_soon(self.flush)
         else:
             self.suspended = True
             self.task = _Task(self._run(scope), loop=group.loop, context=group.context.copy())
@@ -137,7 +137,8 @@ class ASGIExchange(ExtendedExchange):
             if message.get("trailers"):
                 self.expect_trailers()
             if self.suspended:
-                self.connection.group.outbox.hold(self)
+                # Soon: its client may wait for the head alone.
+                self.connection.group.loop.call_soon(self.flush)
         elif kind == "http.response.body":
             body = message.get("body", b"")
             if body.__class__ is not bytes:

@@ -350,8 +350,7 @@ class InlineRunner(Runner):
         """
         line = self._line
         outbox = line[0].connection.group.outbox
-        if len(line) > 1:
-            outbox.begin_batch()
+        outbox.begin_batch(len(line))
         end = monotonic() + SPAN
         _set_running_loop(None)
         try:

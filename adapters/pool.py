@@ -25,6 +25,7 @@ from typing import Any, ClassVar, Final
 from aserve.adapters.batching import BatchingRunner
 from aserve.adapters.bell import Bell
 from aserve.adapters.errorlog import thread_stack
+from aserve.adapters.lifespan import LifespanError
 from aserve.adapters.runner import Gate, RunnerOptions
 from aserve.adapters.waiting import WaitingExchange
 
@@ -73,6 +74,7 @@ class ThreadPool(BatchingRunner):
         self._oldest: WaitingExchange | None = None
         self._looked = (0.0, 0.0)
         self._closing = False
+        self._bells: list[Bell] = []
         self._returns: dict[int, tuple[deque[Callable[[], None]], Bell]] = {}
         self._threads = [
             threading.Thread(target=self._serve, name=f"aserve-{number}", daemon=True)
@@ -84,6 +86,17 @@ class ThreadPool(BatchingRunner):
         # Another one has been set by the application.
         if self.options.own_process and sys.getswitchinterval() == _USUAL_INTERVAL:
             sys.setswitchinterval(SWITCH_INTERVAL)
+        try:
+            for _ in self._threads:
+                self._bells.append(Bell())
+        except OSError as error:
+            while self._bells:
+                self._bells.pop().close()
+            size = len(self._threads)
+            raise LifespanError(
+                f"no files for {size} threads, which take one each: raise the limit (ulimit -n), or use "
+                f"fewer --threads: {error.strerror}"
+            ) from error
         for thread in self._threads:
             thread.start()
 
@@ -180,7 +193,7 @@ class ThreadPool(BatchingRunner):
 
     def _serve(self) -> None:
         take = self.queue.take
-        bell = Bell()
+        bell = self._bells.pop()
         calls: deque[Callable[[], None]] = deque()
         place = threading.get_ident()
         process = os.getpid()

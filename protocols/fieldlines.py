@@ -27,16 +27,17 @@ class KnownHead:
     """A response's head that came before.
 
     lines: of its fields. length: its content-length (or `NO_LENGTH`). bodiless: its status allows no body.
-    prefix, head: the lines in front with which it was sent last, and both together; new each second.
+    sent: the lines in front with which it was sent last, and both together; new each second. One tuple, since
+    threads share it.
     """
 
-    __slots__ = ("bodiless", "head", "length", "lines", "prefix")
+    __slots__ = ("bodiless", "length", "lines", "sent")
 
     def __init__(self, status: int, lines: bytes, length: int) -> None:
         self.lines = lines
         self.length = length
         self.bodiless = status in WITHOUT_BODY
-        self.prefix = self.head = b""
+        self.sent = (b"", b"")
 
 
 HEADS: Final[dict[tuple[Any, ...], KnownHead]] = {}

@@ -12,7 +12,7 @@ from aserve.protocols.forwarded import resolve
 from aserve.protocols.head import BAD, END, as_1_1, is_clean, judge, skip_empty_lines
 from aserve.protocols.headers import REQUEST_NAMES, request_name
 from aserve.protocols.policy import Refusal
-from aserve.protocols.requesthead import RequestHead
+from aserve.protocols.requesthead import NO_HEAD, RequestHead
 from aserve.protocols.states import Reading
 from aserve.protocols.target import NUMBER_SIGN, authority
 
@@ -242,7 +242,10 @@ class RequestReader:
             self._not_taken(head, refused)
             return
         request = connection.last_head
-        if request.framing is None or request.framing.simple:
+        if len(head) > self.surely_small:
+            connection.last_head = NO_HEAD  # too much to be kept for an idle connection
+            self.known_bytes = None
+        elif request.framing is None or request.framing.simple:
             self.known_bytes, self.known_head = head, request
 
     def _not_taken(self, head: bytes, refused: RequestRefusedError) -> None:

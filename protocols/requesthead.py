@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from aserve.protocols.policy import Framing
@@ -32,3 +32,7 @@ class RequestHead:
         self.headers = headers
         self.framing = framing
         self.prepared: dict[str, Any] | None = None
+
+
+NO_HEAD: Final = RequestHead("", b"", "", [], None)
+"""For who has none."""

@@ -70,10 +70,10 @@ class Starting(Incoming):
         """As `start`, with what `HEADS` has of it, for the first head and but for CONNECT."""
         clock = self.connection.group.clock
         prefix = clock.prefixes.get(status) or clock.prefix(status)
-        if prefix is not known.prefix:
-            known.prefix = prefix
-            known.head = prefix + known.lines
-        self.head = known.head
+        sent = known.sent
+        if sent[0] is not prefix:
+            sent = known.sent = (prefix, prefix + known.lines)
+        self.head = sent[1]
         self.remaining = known.length
         self.closing = False
         self.status = status

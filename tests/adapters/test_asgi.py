@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import sys
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from aserve.protocols.errors import ClientDisconnectedError, ResponseError
+from aserve.protocols.http1 import Http1Connection
 from tests.support.client import TIMEOUT, AsyncRawClient, request
 from tests.support.inprocess import Application, Message, Receive, Scope, Send, Served, serving
 from tests.support.loops import every_loop
@@ -289,3 +291,25 @@ async def test_half_closed_client_of_an_application_that_does_not_ask(late: bool
                 await asyncio.sleep(0.001)
         seen.set()
         assert (await asking).endswith(b"3\r\nabc\r\n3\r\ndef\r\n0\r\n\r\n")
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="tasks do not begin at once")
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+async def test_a_step_between_head_and_body_does_not_cost_the_length(method: str) -> None:
+    """Such as a checkpoint of anyio's; alone in a turn of the loop, and one of several."""
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await asyncio.sleep(0)
+        await send({"type": "http.response.body", "body": b"body"})
+
+    data = request(method, "/", headers=[("Connection", "keep-alive")]).replace(b"HTTP/1.1", b"HTTP/1.0")
+    async with serving(app) as served, served.client() as one, served.client() as other:
+        for client in (one, other):
+            assert (await client.ask(data, method)).header("content-length") == "4"
+        for connection in list(served.group.connections):
+            assert isinstance(connection, Http1Connection)
+            connection.data_received(data)
+        for client in (one, other):
+            response = await client.read(method)
+            assert (response.header("content-length"), response.connection) == ("4", {"keep-alive"})

@@ -94,31 +94,68 @@ async def test_a_turn_that_takes_long_sends_in_between(clock: Clock) -> None:
     assert sent.times == 2
 
 
+@pytest.mark.parametrize("requests", [1, 2])
 @pytest.mark.parametrize("seen", ["at the next request", "at the end"])
-async def test_nothing_is_held_behind_a_slow_application(clock: Clock, seen: str) -> None:
-    box = opened()
+async def test_nothing_is_held_behind_a_slow_application(clock: Clock, seen: str, requests: int) -> None:
+    """Also if it was alone, and no response had to wait for it."""
+    box = Outbox(asyncio.get_running_loop())
     sent = Sent()
-    box.hold(sent)
-    clock.now += 0.05
+    for _ in range(requests):
+        box.begin()
+    if box.open:
+        box.hold(sent)
+    clock.now += 0.01 + SPAN  # 10 ms too many
     if seen == "at the end":
         await asyncio.sleep(0)
-    for later, expected in ((0, False), (0.9, False), (0.1, True)):
+    box.begin()
+    assert sent.times == requests - 1 and not box.open
+    await asyncio.sleep(0)
+    for later, expected in ((0, False), (0.45, False), (0.06, True)):
         clock.now += later
         box.begin()
         box.begin()
-        assert sent.times == 1 and box.open is expected
+        assert box.open is expected
         await asyncio.sleep(0)
 
 
-async def test_a_batch_ends_when_its_owner_says_so(clock: Clock) -> None:
+async def test_who_blocks_again_meanwhile_is_waited_for_again(clock: Clock) -> None:
     box = Outbox(asyncio.get_running_loop())
+    for later in (0, 0.45, 0.45, 0.45):
+        clock.now += later
+        box.begin()
+        box.begin()
+        assert box.open is (later == 0)
+        clock.now += 0.01 + SPAN
+        await asyncio.sleep(0)
+
+
+async def test_many_quick_requests_are_not_a_slow_one(clock: Clock) -> None:
+    box = opened()
     sent = Sent()
-    box.begin_batch()
+    for _ in range(20):
+        box.hold(sent)
+        clock.now += SPAN / 4
+        if clock.now > box.until:
+            box.begin()
+        assert box.open
+    assert sent.times >= 12
+
+
+@pytest.mark.parametrize("size", [1, 2])
+async def test_a_batch_ends_when_its_owner_says_so(clock: Clock, size: int) -> None:
+    box = Outbox(asyncio.get_running_loop())
+    box.begin_batch(size)
+    assert box.open is (size == 2)
+    sent = Sent()
     box.hold(sent)
-    await asyncio.sleep(0)
     assert sent.times == 0
     box.flush()
     assert sent.times == 1 and not box.open
+    box.begin_batch(size)
+    clock.now += 0.01 + SPAN
+    box.flush()
+    box.begin_batch(2)
+    assert not box.open
 
 
 # With connections

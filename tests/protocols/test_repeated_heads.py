@@ -157,3 +157,20 @@ async def test_bodies_behind_the_same_head(serving: Serving) -> None:
             assert (await client.read()).body == body
         assert (await client.ask(b"pqr")).body == b"pqr"
         assert len({id(exchange.request) for exchange in host.begun if exchange.method == "POST"}) == 2
+
+
+async def test_large_heads_are_not_kept(serving: Serving) -> None:
+    """An idle connection would hold twice as much."""
+    large = PLAIN.replace(
+        b"X-G: h", b"\r\n".join(b"X-%d: %b" % (number, bytes([97]) * 4000) for number in range(4))
+    )
+    async with serving(echo) as host, host.client() as client:
+        for _ in range(3):
+            await client.ask(PLAIN)
+            await client.ask(large)
+            assert host.begun[-1].headers[-2][1] == b"a" * 4000
+        [connection] = host.group.connections
+        host.forget()
+        assert len(connection.last_head.headers) == 0
+        assert connection.last_bytes is None and connection.reader.known_bytes is None
+        assert (await client.ask(PLAIN)).status == 200
