@@ -21,6 +21,7 @@ from aserve.protocols.http1 import Http1Connection
 from aserve.protocols.options import ConnectionOptions
 from aserve.protocols.states import checked
 from tests.support.client import AsyncRawClient, RawClient, Target, request
+from tests.support.listening import listening
 from tests.support.wire import IncompleteResponseError
 
 PIECE = b"x" * 65536
@@ -58,26 +59,17 @@ async def serving(app: Any, *, queue_limit: int = 0, **options: Any) -> AsyncIte
     runner = make_runner("sync", loop, RunnerOptions(queue_limit=queue_limit))
     assert isinstance(runner, InlineRunner)
     adapter = make_adapter(app, "wsgi", loop=loop, runner=runner)
-    await adapter.startup()
     group = ConnectionGroup(
         checked(adapter.exchange_factory),  # type: ignore[arg-type]
         loop=loop,
         options=ConnectionOptions(**options),
         connection_class=checked(Http1Connection),
     )
-    group.start()
-    server = await loop.create_server(group.connection, "127.0.0.1", 0)
-    before = len(os.listdir("/dev/fd"))
-    try:
-        yield Served(server.sockets[0].getsockname(), group, runner)
+    async with listening(adapter, group) as address:
+        before = len(os.listdir("/dev/fd"))
+        yield Served(address, group, runner)
         await until(lambda: not group.connections)
         assert len(os.listdir("/dev/fd")) == before
-    finally:
-        server.close()
-        group.abort()
-        await asyncio.wait_for(group.wait_closed(), 10)
-        group.stop()
-        await adapter.shutdown()
 
 
 class Pieces:

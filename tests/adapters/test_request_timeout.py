@@ -16,6 +16,7 @@ from aserve.protocols.exchange import Exchange
 from aserve.protocols.group import ConnectionGroup
 from aserve.protocols.options import ConnectionOptions
 from tests.support.client import AsyncRawClient, Target, request
+from tests.support.listening import listening
 from tests.support.wire import IncompleteResponseError
 
 LIMIT = 0.3
@@ -27,19 +28,10 @@ async def served(app: Any, interface: Any) -> AsyncIterator[tuple[Target, Connec
     loop = asyncio.get_running_loop()
     runner = make_runner("wsgi", loop, RunnerOptions(threads=2))
     adapter = make_adapter(app, interface, loop=loop, lifespan="off", runner=runner)
-    await adapter.startup()
     options = ConnectionOptions(request_timeout=LIMIT)
     group = ConnectionGroup(adapter.exchange_factory, loop=loop, options=options)
-    server = await loop.create_server(group.connection, "127.0.0.1", 0)
-    group.start()
-    try:
-        yield server.sockets[0].getsockname(), group
-    finally:
-        server.close()
-        group.abort()
-        await asyncio.wait_for(group.wait_closed(), 10)
-        group.stop()
-        await adapter.shutdown()
+    async with listening(adapter, group) as address:
+        yield address, group
 
 
 async def until(condition: Callable[[], bool]) -> None:

@@ -18,6 +18,7 @@ from aserve.adapters.runner import RunnerOptions
 from aserve.protocols.group import ConnectionGroup
 from aserve.protocols.http1 import Http1Connection
 from tests.support.client import AsyncRawClient, request
+from tests.support.listening import listening
 
 variable: contextvars.ContextVar[str] = contextvars.ContextVar("variable", default="unset")
 
@@ -33,18 +34,9 @@ async def serving(
     else:
         runner = make_runner(worker_class, loop, RunnerOptions(threads=1))
         adapter = make_adapter(app, "wsgi", loop=loop, runner=runner, hooks=hooks)
-    await adapter.startup()
     group = ConnectionGroup(adapter.exchange_factory, loop=loop)
-    group.start()
-    server = await loop.create_server(group.connection, "127.0.0.1", 0)
-    try:
-        yield group, server.sockets[0].getsockname()
-    finally:
-        server.close()
-        group.abort()
-        await asyncio.wait_for(group.wait_closed(), 10)
-        group.stop()
-        await adapter.shutdown()
+    async with listening(adapter, group) as address:
+        yield group, address
 
 
 @pytest.mark.parametrize("worker_class", ["wsgi", "sync"])

@@ -19,6 +19,7 @@ from aserve.protocols.group import ConnectionGroup
 from aserve.protocols.http1 import Http1Connection
 from aserve.protocols.states import checked
 from tests.support.client import AsyncRawClient, Target, request
+from tests.support.listening import listening
 
 
 class Held:
@@ -78,23 +79,16 @@ async def serving(**options: Any) -> AsyncIterator[Served]:
     pool = make_runner("wsgi", loop, RunnerOptions(**{"threads": 1, **options}))
     assert isinstance(pool, ThreadPool)
     adapter = make_adapter(app, "wsgi", loop=loop, runner=pool)
-    await adapter.startup()
     group = ConnectionGroup(
         checked(adapter.exchange_factory),  # type: ignore[arg-type]
         loop=loop,
         connection_class=checked(Http1Connection),
     )
-    group.start()
-    server = await loop.create_server(group.connection, "127.0.0.1", 0)
-    try:
-        yield Served(server.sockets[0].getsockname(), group, pool, app)
-    finally:
-        app.go.set()
-        server.close()
-        group.abort()
-        await asyncio.wait_for(group.wait_closed(), 10)
-        group.stop()
-        await adapter.shutdown()
+    async with listening(adapter, group) as address:
+        try:
+            yield Served(address, group, pool, app)
+        finally:
+            app.go.set()
 
 
 @pytest.mark.parametrize("how", ["reset", "close"])

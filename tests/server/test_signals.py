@@ -85,14 +85,19 @@ def test_nothing_is_lost_when_the_pipe_is_full(script: Script) -> None:
     assert ended.err == ""
 
 
+_ANOTHER = """
+        reader, writer = os.pipe()
+        os.set_blocking(writer, False)
+        signal.set_wakeup_fd(writer)
+"""
+
+
 def test_another_wake_up_descriptor_takes_nothing_away(script: Script) -> None:
     # uvloop puts its own in the place of ours while it runs
     ended = script(
         _PREFIX
+        + _ANOTHER
         + """
-        reader, writer = os.pipe()
-        os.set_blocking(writer, False)
-        signal.set_wakeup_fd(writer)
         os.kill(os.getpid(), signal.SIGTERM)
         assert readable() and list(signals.take()) == [signal.SIGTERM]
         """
@@ -104,10 +109,8 @@ def test_another_wake_up_descriptor_outlives_ours(script: Script) -> None:
     # Such as a hook's in the supervisor; also if its owner has closed it
     ended = script(
         _PREFIX
+        + _ANOTHER
         + """
-        reader, writer = os.pipe()
-        os.set_blocking(writer, False)
-        signal.set_wakeup_fd(writer)
         signals.close()
         assert signal.set_wakeup_fd(-1) == writer
 
