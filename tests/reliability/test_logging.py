@@ -337,6 +337,12 @@ def test_output_is_left_alone_without(serve: Serve, app_dir: Path) -> None:
 # -- what goes wrong --------------------------------------------------------------------------
 
 
+def listens(path: str) -> bool:
+    """Whether connections are taken at `path`: its file is there before anybody listens."""
+    with socket.socket(socket.AF_UNIX) as probe:
+        return probe.connect_ex(path) == 0
+
+
 @pytest.mark.parametrize("streams", ["2>&-", ">&- 2>&-", "<&- >&- 2>&-", "2>/dev/full", "2>&1 | exec true"])
 @pytest.mark.parametrize("interface", ["asgi", "wsgi"])
 def test_standard_streams_that_are_of_no_use(streams: str, interface: str, app_dir: Path) -> None:
@@ -354,7 +360,7 @@ def test_standard_streams_that_are_of_no_use(streams: str, interface: str, app_d
         ["bash", "-c", command], cwd=app_dir, env=clean_environment(), start_new_session=True
     )
     try:
-        wait_until((app_dir / "s").exists, "listening")
+        wait_until(lambda: listens(f"{app_dir}/s"), "listening")
         wait_until((app_dir / "pid").exists, "the pid file")
         pid = int((app_dir / "pid").read_text())
 
@@ -388,7 +394,7 @@ def test_a_full_disk_is_told_once(serve: Serve, app_dir: Path) -> None:
     server = serve(
         "--error-logfile", "/dev/full", "-b", f"unix:{app_dir}/s", "main:app", bind=None, ready=False
     )
-    wait_until((app_dir / "s").exists, "listening")
+    wait_until(lambda: listens(f"{app_dir}/s"), "listening")
     for _ in range(3):
         with RawClient(f"{app_dir}/s") as client:
             assert client.ask(request("GET", "/raise", [("Connection", "close")])).status == 500

@@ -93,7 +93,11 @@ class RawClient(_Client):
     def __init__(self, target: Target, *, receive_buffer: int | None = None) -> None:
         super().__init__(target, receive_buffer=receive_buffer)
         self.socket.settimeout(TIMEOUT)
-        self.socket.connect(target)
+        try:
+            self.socket.connect(target)
+        except OSError:
+            self.socket.close()  # or some later test hears of it
+            raise
 
     def __enter__(self) -> Self:
         return self
@@ -164,7 +168,11 @@ class AsyncRawClient(_Client):
     async def __aenter__(self) -> Self:
         self.socket.setblocking(False)
         loop = asyncio.get_running_loop()
-        await asyncio.wait_for(loop.sock_connect(self.socket, self._target), TIMEOUT)
+        try:
+            await asyncio.wait_for(loop.sock_connect(self.socket, self._target), TIMEOUT)
+        except BaseException:
+            self.socket.close()
+            raise
         return self
 
     async def __aexit__(
