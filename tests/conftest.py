@@ -19,6 +19,10 @@ from tests.support.process import ServerProcess
 def pytest_configure() -> None:
     """Let SIGTERM end a run as Ctrl-C does: fixtures are torn down, no server is left behind."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # A shell has those ignored in what it puts in the background, and they stay so in what is started there.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGQUIT, signal.SIG_DFL)
     # Not at the top level, where Hypothesis would put it.
     os.environ.setdefault("HYPOTHESIS_STORAGE_DIRECTORY", "build/hypothesis")
 

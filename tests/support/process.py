@@ -54,18 +54,19 @@ class Line(NamedTuple):
 
 
 class _Pipe:
-    """The reading end of a pipe that never blocks."""
+    """The reading end of a pipe that never blocks. Only the thread that waits for it closes it."""
 
     def __init__(self, file: IO[bytes]) -> None:
         self.file = file
+        self.ended = False
         self._rest = ""
         self._decoder = codecs.getincrementaldecoder("utf-8")("backslashreplace")
         os.set_blocking(file.fileno(), False)
 
     def read(self) -> list[str]:
-        """Return the lines that are complete by now; the file is closed once nothing can follow."""
+        """Return the lines that are complete by now; it has `ended` once nothing can follow."""
         lines = []
-        while not self.file.closed:
+        while not self.ended:
             try:
                 data = os.read(self.file.fileno(), 65536)
             except BlockingIOError:
@@ -73,7 +74,7 @@ class _Pipe:
             *complete, self._rest = (self._rest + self._decoder.decode(data, not data)).split("\n")
             lines += complete
             if not data:
-                self.file.close()
+                self.ended = True
                 if self._rest:
                     lines.append(self._rest)
         return lines
@@ -114,6 +115,7 @@ class ServerProcess:
         self._lines: list[Line] = []
         self._changed = threading.Condition()
         self._pipes: dict[Stream, _Pipe] = {}
+        self._readers: list[threading.Thread] = []
         self._status: int | None = None
         self._judged = False
         self._process: subprocess.Popen[bytes] | None = None
@@ -135,8 +137,7 @@ class ServerProcess:
         assert process.stdout is not None
         assert process.stderr is not None
         self._pipes = {"stdout": _Pipe(process.stdout), "stderr": _Pipe(process.stderr)}
-        for name, pipe in tuple(self._pipes.items()):
-            self._thread(self._read, name, pipe)
+        self._readers = [self._thread(self._read, pipe) for pipe in self._pipes.values()]
         self._thread(self._watch, process)
         if ready:
             try:
@@ -206,6 +207,8 @@ class ServerProcess:
             except ProcessLookupError:
                 pass  # it ended meanwhile
         self._process.wait()
+        for reader in self._readers:
+            reader.join(1.0)  # it has a descriptor; longer only if another group has the pipe's other end
 
     def __enter__(self) -> Self:
         return self if self._process is not None else self.start()
@@ -368,17 +371,20 @@ class ServerProcess:
 
     # -- inside -------------------------------------------------------------------------------
 
-    def _thread(self, work: object, *args: object) -> None:
+    def _thread(self, work: object, *args: object) -> threading.Thread:
         assert callable(work)
-        threading.Thread(target=work, args=args, daemon=True).start()
+        thread = threading.Thread(target=work, args=args, daemon=True)
+        thread.start()
+        return thread
 
-    def _read(self, name: Stream, pipe: _Pipe) -> None:
+    def _read(self, pipe: _Pipe) -> None:
         waiting = select.poll()
         waiting.register(pipe.file, select.POLLIN)
-        while self._pipes.get(name) is pipe:
+        while not pipe.ended:
             waiting.poll()
             with self._changed:
                 self._take()
+        pipe.file.close()
 
     def _take(self) -> None:
         # With self._changed held. Both pipes at once: what comes before a line of one in time may be
@@ -386,7 +392,7 @@ class ServerProcess:
         for name, pipe in tuple(self._pipes.items()):
             for text in pipe.read():
                 self._lines.append(Line(name, text))
-            if pipe.file.closed:
+            if pipe.ended:
                 del self._pipes[name]
         self._changed.notify_all()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,9 +15,9 @@ LOG = 'print("[2026-11-23 00:00:00 +0000] [1] [INFO] {}", file=sys.stderr, flush
 UP = LOG.format("up") + "time.sleep(60)\n"
 
 
-def script(folder: Path, source: str) -> ServerProcess:
+def script(folder: Path, source: str, kind: type[ServerProcess] = ServerProcess) -> ServerProcess:
     """Return a process that runs Python source instead of a server."""
-    process = ServerProcess(cwd=folder)
+    process = kind(cwd=folder)
     process.command = [sys.executable, "-c", "import os, signal, subprocess, sys, time\n" + source]
     return process.start(ready=False)
 
@@ -98,3 +99,21 @@ def test_workers_by_the_log(tmp_path: Path) -> None:
     process.wait()
     process.finish()
     assert process.worker_pids() == [11, 13]
+
+
+class LateReader(ServerProcess):
+    """One whose thread for the standard error has no turn before all is read."""
+
+    def _read(self, pipe: Any) -> None:
+        if pipe is self._pipes.get("stderr"):
+            self.wait()
+        super()._read(pipe)
+
+
+def test_a_reader_that_comes_late(tmp_path: Path) -> None:
+    """Whoever reads one pipe reads both (an exception in a thread is one of the test)."""
+    process = script(tmp_path, LOG.format("a line"), LateReader)
+    process.wait()
+    process.finish()
+    assert len(process.lines("stderr")) == 1
+    assert not any(reader.is_alive() for reader in process._readers)
