@@ -60,23 +60,11 @@ def template(
 
 def fill(environ: dict[str, Any], exchange: Exchange) -> None:
     """Add what belongs to one request. Strings are latin-1, as PEP 3333 has it."""
-    raw = exchange.target.decode("latin-1")
-    if raw[:1] == "/":
-        path, _, query = raw.partition("?")
-    else:
-        path, query = (part.decode("latin-1") for part in split_target(exchange.target))
-        if path[:1] != "/":
-            path = ""  # `*` or an authority is no path (RFC 3875 §4.1.5)
     environ["REQUEST_METHOD"] = exchange.method
-    environ["QUERY_STRING"] = query
-    environ["RAW_URI"] = environ["REQUEST_URI"] = raw
-    if "%" in path:
-        path = unquote_to_bytes(path.encode("latin-1")).decode("latin-1")
     origin = exchange.origin
     if origin is not None:
         environ["SCRIPT_NAME"] = origins.script_name(origin, environ["SCRIPT_NAME"])
-    script_name = environ["SCRIPT_NAME"]
-    environ["PATH_INFO"] = path_info(path, script_name) if script_name else path
+    fill_target(environ, exchange.target)
     if exchange.http_version != "1.1":
         environ["SERVER_PROTOCOL"] = f"HTTP/{exchange.http_version}"
     for name, value in exchange.headers:
@@ -92,6 +80,23 @@ def fill(environ: dict[str, Any], exchange: Exchange) -> None:
         origins.fill_environ(environ, origin)
     if "SERVER_NAME" not in environ:
         _name_server(environ)
+
+
+def fill_target(environ: dict[str, Any], target: bytes) -> None:
+    """Put what belongs to a request's target into an environ that has its SCRIPT_NAME already."""
+    raw = target.decode("latin-1")
+    if raw[:1] == "/":
+        path, _, query = raw.partition("?")
+    else:
+        path, query = (part.decode("latin-1") for part in split_target(target))
+        if path[:1] != "/":
+            path = ""  # `*` or an authority is no path (RFC 3875 §4.1.5)
+    environ["QUERY_STRING"] = query
+    environ["RAW_URI"] = environ["REQUEST_URI"] = raw
+    if "%" in path:
+        path = unquote_to_bytes(path.encode("latin-1")).decode("latin-1")
+    script_name = environ["SCRIPT_NAME"]
+    environ["PATH_INFO"] = path_info(path, script_name) if script_name else path
 
 
 def tell_length(environ: dict[str, Any], body: IO[bytes], below: int | None) -> None:

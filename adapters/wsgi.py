@@ -5,27 +5,24 @@ from __future__ import annotations
 import io
 import logging
 import os
-import re
 import sys
 from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import IO, TYPE_CHECKING, Any, Final, cast
 
-from aserve.adapters import ExchangeAdapter
+from aserve.adapters import ExchangeAdapter, wsgi_head
 from aserve.adapters import environ as environs
 from aserve.adapters.errorlog import UNFINISHED, comes_of, log_exception
 from aserve.adapters.requestqueue import RequestQueue
 from aserve.adapters.runner import Runner
 from aserve.adapters.wsgi_file import FilePart
+from aserve.adapters.wsgi_head import KNOWN
 from aserve.protocols.errors import ClientDisconnectedError, ResponseError
 from aserve.protocols.extended import ExtendedExchange
-from aserve.protocols.fieldlines import HEADS, KnownHead
 from aserve.protocols.filebody import SMALL
 from aserve.protocols.group import ExchangeFactory
-from aserve.protocols.headers import CACHE_SIZE
 from aserve.protocols.response import interim_lines
 from aserve.protocols.states import Response
-from aserve.protocols.wording import REASONS
 
 if TYPE_CHECKING:
     from aserve.adapters.requesthooks import RequestHooks
@@ -37,20 +34,6 @@ _HELD = Response.HELD
 
 ExcInfo = tuple[type[BaseException], BaseException, TracebackType]
 WSGIApp = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
-
-# Response header, as the application gives it -> bytes.
-_FIELDS: Final[dict[object, tuple[bytes, bytes]]] = {}
-# Characters of a value that is worth to be remembered.
-_LONGEST: Final = 256
-
-_STATUS: Final = re.compile(r"([0-9]{3})(?: ([\t\x20-\x7e\x80-\xff]*))?")
-
-# "200 OK" -> the code, and the reason phrase if it is not the standard one.
-_STATUSES: Final[dict[str, tuple[int, bytes]]] = {}
-
-
-# Status and headers, as the application gives them -> the arguments of `Exchange.start_known`.
-_RESPONSES: Final[dict[tuple[Any, ...], tuple[int, list[tuple[bytes, bytes]], KnownHead]]] = {}
 
 
 class WSGIExchange(ExtendedExchange):
@@ -88,8 +71,7 @@ class WSGIExchange(ExtendedExchange):
         if environ:
             environ = environ.copy()
         else:
-            environ = (connection.template or self.adapter.template(connection)).copy()
-            environs.fill(environ, self)
+            environ = self._new_environ()
             if request.prepared is not None:
                 request.prepared = environ.copy()
         environ["wsgi.input"] = self.input
@@ -97,6 +79,19 @@ class WSGIExchange(ExtendedExchange):
         if not self.plain and self.length < 0 and self.input.seekable():
             below = None if self.runner.whole_bodies else connection.group.options.body_buffer
             environs.tell_length(environ, self.input, below)
+        return environ
+
+    def _new_environ(self) -> dict[str, Any]:
+        """The part of it that the head says."""
+        family = self.request.family
+        if family is not None and family.prepared:
+            environ = family.prepared.copy()
+            environs.fill_target(environ, self.request.target)
+        else:
+            environ = (self.connection.template or self.adapter.template(self.connection)).copy()
+            environs.fill(environ, self)
+            if family is not None:
+                family.prepared = environ.copy()
         return environ
 
     def start_response(
@@ -118,7 +113,7 @@ class WSGIExchange(ExtendedExchange):
             raise ResponseError("start_response was already called")
         self.started_once = True
         try:
-            known = _RESPONSES.get((status, tuple(headers))) if headers.__class__ is list else None
+            known = KNOWN.get((status, tuple(headers))) if headers.__class__ is list else None
         except TypeError:
             known = None
         if known is None or self.state is not _WAITING or self.request.method == "CONNECT":
@@ -130,18 +125,11 @@ class WSGIExchange(ExtendedExchange):
         return self.write_part
 
     def _convert_and_start(self, status: str, headers: list[tuple[str, str]]) -> None:
-        code, reason = _STATUSES.get(status) or _status(status)
-        known = _FIELDS.get
-        try:
-            fields = [known(field) or _field(field) for field in headers]
-        except TypeError:
-            fields = _unusual_fields(headers)
+        code, reason = wsgi_head.code_and_reason(status)
+        fields = wsgi_head.as_bytes(headers)
         self.start(code, fields, reason)
-        head = HEADS.get((code, tuple(fields)))
-        if head is not None and not reason and headers.__class__ is list:
-            if len(_RESPONSES) >= CACHE_SIZE:
-                _RESPONSES.clear()
-            _RESPONSES[status, tuple(headers)] = code, fields, head
+        if not reason and headers.__class__ is list:
+            wsgi_head.remember(status, headers, code, fields)
 
     def write_part(self, data: bytes) -> None:
         """The `write` that `start_response` returns.
@@ -188,7 +176,7 @@ class WSGIExchange(ExtendedExchange):
         HTTP/1.0. Raises `ResponseError` for fields that must not be there.
         """
         try:
-            pairs = [(_latin_1(name), _latin_1(value)) for name, value in fields]
+            pairs = [(wsgi_head.latin_1(name), wsgi_head.latin_1(value)) for name, value in fields]
         except (TypeError, ValueError):
             raise ResponseError("early hints are pairs of latin-1 strings") from None
         interim_lines(pairs)
@@ -351,45 +339,6 @@ def close_iterable(result: Any) -> None:
     close = getattr(result, "close", None)
     if close is not None:
         close()
-
-
-def _status(status: object) -> tuple[int, bytes]:
-    """Code and reason phrase of "200 OK" (see `_STATUSES`); raises `ResponseError`."""
-    match = _STATUS.fullmatch(status) if isinstance(status, str) else None
-    if match is None:
-        raise ResponseError(f"invalid response status: {status!r}")
-    number = int(match[1])
-    reason = (match[2] or "").strip().encode("latin-1")
-    if len(_STATUSES) >= CACHE_SIZE:
-        _STATUSES.clear()
-    _STATUSES[match[0]] = number, b"" if reason == REASONS.get(number) else reason
-    return _STATUSES[match[0]]
-
-
-def _unusual_fields(headers: Any) -> list[tuple[bytes, bytes]]:
-    """What is no list of tuples may be one of other pairs; raises `ResponseError` otherwise."""
-    try:
-        return [_field(field) for field in headers]
-    except TypeError:
-        raise ResponseError(f"response headers are a list of pairs, not {headers!r}") from None
-
-
-def _field(field: Any) -> tuple[bytes, bytes]:
-    """A header as bytes (see `_FIELDS`); raises `ResponseError` if it is no pair of latin-1 strings."""
-    try:
-        name, value = field
-        encoded = name.encode("latin-1"), value.encode("latin-1")
-    except (AttributeError, TypeError, ValueError):
-        raise ResponseError(f"response headers are pairs of latin-1 strings, not {field!r}") from None
-    if len(value) <= _LONGEST and field.__class__ is tuple:
-        if len(_FIELDS) >= CACHE_SIZE:
-            _FIELDS.clear()
-        _FIELDS[field] = encoded
-    return encoded
-
-
-def _latin_1(text: str | bytes) -> bytes:
-    return text if isinstance(text, bytes) else str.encode(text, "latin-1")
 
 
 def keeping_environ(app: WSGIApp) -> WSGIApp:

@@ -10,6 +10,10 @@ NUMBER_SIGN: Final = ord("#")
 PERCENT: Final = ord("%")
 
 
+# All that may stand in an origin-form (RFC 9112 §3.2.1, RFC 3986 §3.3 and §3.4).
+ORIGIN_FORM: Final = b"/?%:@-._~!$&'()*+,;=0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+
+
 def split_target(target: bytes) -> tuple[bytes, bytes]:
     """Path and query of a request target in any form, both still percent-encoded."""
     if target[:1] != b"/":

@@ -328,6 +328,7 @@ class Harness:
                 connection.last_bytes = None
                 if isinstance(connection.reader, RequestReader):
                     connection.reader.known_bytes = None
+                    connection.reader.family = None
             connection.data_received(piece)
             if not at_once:
                 self.loop.settle()

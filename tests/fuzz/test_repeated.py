@@ -16,6 +16,20 @@ KEPT = Stream(SMALL.replace(b"\r\n\r\n", b"\r\nConnection: keep-alive\r\nX-A: b 
 POST = b"POST /p HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc"
 ENDED = Stream(SMALL.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
 
+TARGETS = (
+    b"/",
+    b"/a?b=c",
+    b"/%41//../;x=1?",
+    b"/\xc3\xa4",
+    b"/#a",
+    b"//b/c",
+    b"http://b/c",
+    b"*",
+    b"",
+    b"/a b",
+    b"/\x7f",
+)
+
 any_streams = st.one_of(grammar.streams(), grammar.built_streams().map(lambda built: built[0]))
 
 
@@ -34,3 +48,22 @@ def test_verdicts_agree(harness: Harness, stream: Stream) -> None:
             expected = harness.run(parser, sequence, options=TRUSTING, forgetful=True)
             assert harness.run(parser, sequence, options=TRUSTING) == expected
             assert harness.run(parser, [b"".join(sequence)], options=TRUSTING) == expected
+
+
+@fuzzed(300)
+@given(
+    st.one_of(any_streams, proxied.forwarded_streams),
+    st.lists(st.one_of(st.sampled_from(TARGETS), st.binary(max_size=8)), min_size=3, max_size=6),
+)
+@example(Stream(SMALL), list(TARGETS))
+@example(KEPT, [b"/a", b"/b", b"/c", b"/d", b"/e HTTP/1.1\r\nX: ", b"/f"])
+@example(Stream(POST), [b"/a", b"/b", b"/c", b"/d"])
+@example(Stream(SMALL), [b"http://b/c", b"http://b/c", b"http://b/d", b"/a", b"/b", b"/c"])
+def test_other_targets(harness: Harness, stream: Stream, targets: list[bytes]) -> None:
+    """So is a client that asks for one thing after another with the same fields."""
+    front, _, behind = stream.data.partition(b" ")
+    rest = behind[behind.find(b" ") :]
+    sequence = [b"%b %b%b" % (front, target, rest) for target in (b"/1", b"/2", *targets, b"/3")]
+    for parser in PARSERS:
+        expected = harness.run(parser, sequence, options=TRUSTING, forgetful=True)
+        assert harness.run(parser, sequence, options=TRUSTING) == expected

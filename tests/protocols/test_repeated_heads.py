@@ -174,3 +174,99 @@ async def test_large_heads_are_not_kept(serving: Serving) -> None:
         assert len(connection.last_head.headers) == 0
         assert connection.last_bytes is None and connection.reader.known_bytes is None
         assert (await client.ask(PLAIN)).status == 200
+
+
+# -- the same with other targets --------------------------------------------------------------
+
+
+def ask_for(target: bytes) -> bytes:
+    return PLAIN.replace(b"/a%20b?c=d", target)
+
+
+TARGETS = [b"/a", b"/b", b"/c%20d?e=%20", b"/?f", b"//g/../h;i", b"/a", b"/a", b"/j"]
+
+
+async def test_fields_are_read_once(serving: Serving) -> None:
+    async with serving(echo) as host, host.client() as client:
+        for target in TARGETS:
+            assert (await client.ask(ask_for(target))).status == 200
+        assert [each.target for each in host.begun] == TARGETS
+        assert all(each.headers == host.begun[0].headers for each in host.begun)
+        assert len({id(each.headers) for each in host.begun[1:]}) == 1
+        assert (await client.ask(request("POST", "/k", body=b"abc"))).body == b"abc"
+        assert (await client.ask(ask_for(b"/l"))).status == 200
+        assert (await client.ask(ask_for(b"/m").replace(b"GET", b"PUT"))).status == 200
+        assert (await client.ask(ask_for(b"/n").replace(b": h", b": o"))).status == 200
+        assert [each.method for each in host.begun[-4:]] == ["POST", "GET", "PUT", "GET"]
+        assert host.begun[-1].headers[2] == (b"x-g", b"o")
+
+
+async def test_an_authority_in_the_target(serving: Serving) -> None:
+    """It stands for Host in its own request only (RFC 9112 section 3.2.2)."""
+    targets = [b"http://z/a", b"http://z/b", b"http://z/c", b"/d", b"/e", b"/f", b"http://y/g", b"/h"]
+    async with serving(echo) as host, host.client() as client:
+        for target in targets:
+            await client.ask(ask_for(target))
+        hosts = [dict(each.headers)[b"host"] for each in host.begun]
+        assert hosts == [b"z", b"z", b"z", b"a", b"a", b"a", b"y", b"a"]
+
+
+@pytest.mark.parametrize("target", [b"", b"a", b"/ ", b"/a b", b"/\t", b"/\x00", b"/\x7f", b"/a\r", b"/\n/"])
+async def test_targets_that_are_none(serving: Serving, target: bytes) -> None:
+    async with serving(echo) as host, host.client() as client:
+        for good in TARGETS:
+            await client.ask(ask_for(good))
+        assert (await client.ask(ask_for(target))).status == 400
+        assert len(host.begun) == len(TARGETS)
+
+
+async def test_a_target_that_is_too_long(serving: Serving) -> None:
+    async with serving(echo) as host, host.client() as client:
+        for good in TARGETS:
+            await client.ask(ask_for(good))
+        limit = host.group.options.limit_line
+        assert (await client.ask(ask_for(b"/" * (limit - len("GET  HTTP/1.1"))))).status == 200
+        assert (await client.ask(ask_for(b"/" * (limit - len("GET  HTTP/1.1") + 1)))).status == 414
+
+
+async def test_scopes_for_other_targets() -> None:
+    seen: list[tuple[Any, ...]] = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        seen.append((scope["raw_path"], scope["path"], scope["query_string"], list(scope["headers"])))
+        scope["headers"].append((b"added", b"1"))
+        await send({"type": "http.response.start", "status": 204, "headers": []})
+        await send({"type": "http.response.body"})
+
+    async with serving(app) as served, served.client() as client:
+        for target in TARGETS:
+            await client.ask(ask_for(target))
+    assert [each[:3] for each in seen[2:5]] == [
+        (b"/c%20d", "/c d", b"e=%20"),
+        (b"/", "/", b"f"),
+        (b"//g/../h;i", "//g/../h;i", b""),
+    ]
+    assert all(each[3] == seen[0][3] for each in seen)
+
+
+@pytest.mark.parametrize("root_path", ["", "/c d"])
+async def test_environs_for_other_targets(root_path: str) -> None:
+    seen: list[Environ] = []
+
+    def app(environ: Environ, start_response: Any) -> list[bytes]:
+        seen.append({name: each for name, each in environ.items() if name.isupper()})
+        environ.update(dict.fromkeys(seen[0], "changed"), added="1")
+        start_response("204 No Content", [])
+        return []
+
+    async with serving_wsgi(app, root_path=root_path) as served:
+        async with served.client() as client:
+            for target in TARGETS:
+                await client.ask(ask_for(target))
+        together, seen[:] = seen[:], []
+        for target in TARGETS:
+            async with served.client() as client:
+                await client.ask(ask_for(target))
+    for one, other in zip(together, seen, strict=True):
+        assert {**one, "REMOTE_PORT": ""} == {**other, "REMOTE_PORT": ""}
+    assert [each["PATH_INFO"] for each in seen[:3]] == ["/a", "/b", "" if root_path else "/c d"]
