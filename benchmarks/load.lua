@@ -1,8 +1,23 @@
--- Load script for wrk: an optional method and body, and a result that a program can read.
--- wrk -s load.lua URL -- [METHOD BODYFILE]
+-- Load script for wrk: an optional method and body, or another URL each time, and a result that a program can read.
+-- wrk -s load.lua URL -- [METHOD BODYFILE | varied]
+
+-- Fields such as a client of an API sends with each request.
+local fields = {
+  ["Accept"] = "application/json",
+  ["Accept-Encoding"] = "gzip, deflate, br",
+  ["Authorization"] = "Bearer 7d1f0c52a9e84b6f93d05c1e8a7b42f6c0de91ab35f7",
+  ["User-Agent"] = "orders-service/4.2 python-requests/2.32",
+  ["X-Client-Version"] = "4.2.0",
+}
 
 function init(args)
-  if args[1] then
+  if args[1] == "varied" then
+    local number, path = 0, wrk.path
+    request = function()
+      number = number + 1
+      return wrk.format(nil, path .. "?number=" .. number, fields)
+    end
+  elseif args[1] then
     wrk.method = args[1]
     local file = assert(io.open(args[2], "rb"))
     wrk.body = file:read("*a")

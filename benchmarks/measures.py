@@ -86,6 +86,7 @@ def measure_load(current: Round) -> Sample:
         duration=settings.duration,
         method=exchange.method,
         body=body,
+        varied=exchange.varied,
     )
     used, elapsed = server.cpu_time() - cpu_before, time.monotonic() - started
     # A response that is shorter than its content: cut off, or not the answer that was checked before.

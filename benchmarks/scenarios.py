@@ -22,6 +22,8 @@ class Exchange:
     content: bytes = b""
     json: bool = False
     """Compare the answer as JSON: frameworks differ in spaces."""
+    varied: bool = False
+    """Each request has another query, and the fields of an API's client."""
 
     def accepts(self, body: bytes) -> bool:
         """Whether the body of a response is the right one."""
@@ -62,6 +64,7 @@ class Scenario:
 
 
 HELLO_EXCHANGE = Exchange(HELLO)
+VARIED_EXCHANGE = Exchange(HELLO, varied=True)
 ITEM_EXCHANGE = Exchange(json.dumps(ITEM).encode(), path="/items/7?q=abc", json=True)
 ASGI_HELLO = "asgi_apps:hello"
 WSGI_HELLO = "wsgi_apps:hello"
@@ -80,6 +83,8 @@ SCENARIOS: tuple[Scenario, ...] = (
     ),
     Scenario("fastapi-json", "FastAPI: JSON", "asgi", "fastapi_app:app", ITEM_EXCHANGE),
     Scenario("wsgi-get", "WSGI: GET, 13 bytes", "wsgi", WSGI_HELLO, HELLO_EXCHANGE, constant=True),
+    Scenario("asgi-varied", "ASGI: GET with other queries, six fields", "asgi", ASGI_HELLO, VARIED_EXCHANGE),
+    Scenario("wsgi-varied", "WSGI: GET with other queries, six fields", "wsgi", WSGI_HELLO, VARIED_EXCHANGE),
     Scenario("flask-json", "Flask: JSON", "wsgi", "flask_app:app", ITEM_EXCHANGE),
     Scenario(
         "access-log",

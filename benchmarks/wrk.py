@@ -71,7 +71,15 @@ def version() -> str:
     return lines[0].split(" [")[0] if lines else "wrk, version unknown"
 
 
-def run(url: str, *, connections: int, duration: int, method: str = "GET", body: Path | None = None) -> Load:
+def run(
+    url: str,
+    *,
+    connections: int,
+    duration: int,
+    method: str = "GET",
+    body: Path | None = None,
+    varied: bool = False,
+) -> Load:
     """Load one URL with one thread of wrk.
 
     Args:
@@ -80,6 +88,7 @@ def run(url: str, *, connections: int, duration: int, method: str = "GET", body:
         duration: seconds.
         method: of every request.
         body: file with the content of every request.
+        varied: add the fields of an API's client, and another query to the URL each time; without a body.
 
     Raises:
         LoadError: wrk failed.
@@ -87,6 +96,8 @@ def run(url: str, *, connections: int, duration: int, method: str = "GET", body:
     command = [find(), "-t1", f"-c{connections}", f"-d{duration}s", "-s", str(SCRIPT), url]
     if body is not None:
         command += ["--", method, str(body)]
+    elif varied:
+        command += ["--", "varied"]
     try:
         finished = subprocess.run(command, capture_output=True, text=True, timeout=duration + 30)
     except subprocess.TimeoutExpired as error:
