@@ -65,6 +65,22 @@ def test_lines_are_written_without_close_and_without_the_loop() -> None:
         os.close(writer)
 
 
+def test_many_lines_do_not_wait_for_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(accesslog, "FLUSH_AFTER", 3600)
+    reader, writer = os.pipe()
+    log = AccessLog(f"/dev/fd/{writer}", "%(U)s")
+    try:
+        for _ in range(3):
+            put(log, *(f"/{number:03}" for number in range(600)))
+            assert len(read_until(reader, 512 * 5)) >= 512 * 5
+        put(log, "/last")
+    finally:
+        log.close()  # at once
+    os.close(writer)
+    assert read_until(reader, 600 * 5).endswith(b"/last\n")
+    os.close(reader)
+
+
 def test_files_are_appended_to(tmp_path: Path) -> None:
     file = tmp_path / "log"
     for target in ("/1", "/2"):
