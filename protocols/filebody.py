@@ -220,7 +220,7 @@ class FileTransfer:
         loop = connection.group.loop
         waiter = connection.waiter()
         connection.file_left = self.left
-        connection.group.watch_writing(connection)
+        connection.group.slow_readers.watch(connection)
         loop.add_writer(self._socket, _end_wait, waiter)
         try:
             await waiter

@@ -23,6 +23,7 @@ from aserve.protocols.options import ConnectionOptions
 from aserve.protocols.outbox import Outbox
 from aserve.protocols.policy import PROXY_FIELDS
 from aserve.protocols.serving import both
+from aserve.protocols.slowreaders import SlowReaders
 from aserve.protocols.states import Response
 
 if TYPE_CHECKING:
@@ -39,6 +40,8 @@ FIRST_SOON: Final = 2.0
 # The part of the graceful time in which WebSockets are closed, and seconds between two looks at them.
 LEAVING_SHARE: Final = 1 / 3
 DRAINING_INTERVAL: Final = 0.25
+# Seconds by which a sweep may be late, and deadlines with it, before that is made up for.
+LATE: Final = 0.02
 # Seconds between the finding that a deadline is over and the end: what has come by then is read first.
 GRACE: Final = 0.001
 _END_OF_INPUT: Final[int] = getattr(select, "POLLRDHUP", 0)  # Linux
@@ -120,8 +123,8 @@ class ConnectionGroup:
         # Bytes of a body that have to come in each span of `body_timeout`.
         self.least_received = max(1, int(options.body_rate * options.body_timeout))
         self.paused: set[LingeringConnection] = set()
-        # Connections whose client has not taken all that was written: the bytes left, and until when.
-        self._writing: dict[LingeringConnection, tuple[int, float]] = {}
+        self.slow_readers = SlowReaders(self._writing_deadline if options.write_timeout else None)
+        self._due = loop.time() + self._interval
         self._idle_time = options.keep_alive
         self.idle_deadline = 0.0
         self._timer: asyncio.TimerHandle | None = None
@@ -148,7 +151,7 @@ class ConnectionGroup:
     # Deadlines, in the loop's time
 
     def _set_deadlines(self) -> None:
-        self.idle_deadline = self.clock.now + self._idle_time + self._interval
+        self.idle_deadline = self.deadline_in(self._idle_time)
 
     def head_deadline(self) -> float:
         """For a head whose first byte has come now."""
@@ -166,6 +169,9 @@ class ConnectionGroup:
         """For the next `least_received` bytes of a body."""
         return self.deadline_in(self.options.body_timeout or inf)
 
+    def _writing_deadline(self) -> float:
+        return self.deadline_in(self.options.write_timeout)
+
     def linger_deadline(self) -> float:
         """For a connection that only waits for the client to see its end."""
         return self.deadline_in(LINGER_SPAN)
@@ -176,7 +182,7 @@ class ConnectionGroup:
 
     def deadline_in(self, seconds: float) -> float:
         """In so many seconds, and not earlier."""
-        return self.clock.now + seconds + self._interval
+        return self.clock.now + seconds + self._interval + LATE
 
     def leaving_deadline(self) -> float:
         """For a WebSocket that is to end because the server does: not all of them at once."""
@@ -199,17 +205,29 @@ class ConnectionGroup:
         self.clock.tick()
         self._set_deadlines()
         now = self.clock.now
+        if now - self._due > LATE:
+            self._postpone(now - self._due)
+        self._due = now + self._interval
         if any(connection.deadline <= now for connection in self.connections):
             # After a pause of the loop timers come first, and reading what has arrived meanwhile second.
             self.loop.call_later(GRACE, self._expire, now)
-        if self._writing:
-            self._check_writing(now)
+        self.slow_readers.check(now)
         if self.paused:
             self._check_paused()
         if self.options.request_timeout:
             self._check_running(monotonic())
         if self.on_sweep is not None:
             self.on_sweep()
+
+    def _postpone(self, seconds: float) -> None:
+        """Have a time in which the loop stood still count for nobody.
+
+        The client could not be heard meanwhile, and deadlines that were set at its end were set too early, by
+        a clock that stood still as well.
+        """
+        for connection in self.connections:
+            connection.deadline += seconds
+        self.slow_readers.postpone(seconds)
 
     def _check_running(self, now: float) -> None:
         """Deal with applications that take too long; one that has answered may take its time."""
@@ -247,29 +265,6 @@ class ConnectionGroup:
             else:
                 connection.client_ended()
 
-    def watch_writing(self, connection: LingeringConnection) -> None:
-        """The client does not take what there is for it at once: look after it until it has."""
-        if self.options.write_timeout and connection not in self._writing:
-            self._writing[connection] = (connection.untaken(), self._writing_deadline())
-
-    def _writing_deadline(self) -> float:
-        return self.deadline_in(self.options.write_timeout)
-
-    def _check_writing(self, now: float) -> None:
-        for connection, (left, deadline) in list(self._writing.items()):
-            untaken = connection.untaken()
-            if not connection.unsent():
-                del self._writing[connection]
-            elif untaken < left:
-                self._writing[connection] = (untaken, self._writing_deadline())
-            elif untaken > left:
-                self._writing[connection] = (untaken, deadline)
-            elif deadline <= now:
-                del self._writing[connection]
-                logger.info("closed: the client reads nothing client=%s", connection.peer())
-                connection.reset_on_close()  # or the kernel goes on trying for minutes
-                connection.transport.abort()
-
     def measure(self, call: Callable[[Exchange], None]) -> None:
         """Have `call` called with each exchange that is complete, besides the access log."""
         self.access_log = both(self.access_log, call)
@@ -295,15 +290,13 @@ class ConnectionGroup:
         """`successor` goes on with what `connection` has."""
         self.connections.discard(connection)
         self.connections.add(successor)
-        if self._writing.pop(connection, None) is not None:
-            self.watch_writing(successor)
+        self.slow_readers.pass_on(connection, successor)
 
     def closed(self, connection: LingeringConnection) -> None:
         """A connection is gone."""
         self.connections.discard(connection)
         self.paused.discard(connection)
-        if self._writing:
-            self._writing.pop(connection, None)
+        self.slow_readers.forget(connection)
         if self.draining:
             self._check_empty()
         if self.on_closed is not None:

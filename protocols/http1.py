@@ -257,7 +257,7 @@ class Http1Connection(RefusingConnection):
         if reading is _IDLE:
             if self.unsent():
                 self.deadline = self.group.idle_deadline  # the response before is not even there
-                self.group.watch_writing(self)
+                self.group.slow_readers.watch(self)
             else:
                 # Who sends empty lines is sending at this moment, maybe: no reset for that.
                 self.end(unread=self.reader is not None and self.reader.skipped > 0)

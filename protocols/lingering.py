@@ -93,7 +93,7 @@ class LingeringConnection(WriteFlow):
 
     def pause_writing(self) -> None:
         super().pause_writing()
-        self.group.watch_writing(self)
+        self.group.slow_readers.watch(self)
 
     def unsent(self) -> int:
         """Bytes that were written and have not left yet."""
@@ -112,7 +112,7 @@ class LingeringConnection(WriteFlow):
         """Close the connection when what was written has left; within the write timeout it has to."""
         self.transport.close()
         if self.unsent():
-            self.group.watch_writing(self)
+            self.group.slow_readers.watch(self)
 
     def send_refusal(self, refusal: Refusal) -> None:
         """Tell the client why it gets nothing, and end."""
@@ -144,7 +144,7 @@ class LingeringConnection(WriteFlow):
         self.deadline = self.group.linger_deadline()
         self.linger_end = self.deadline + LINGER_TIME - LINGER_SPAN
         if self.unsent():
-            self.group.watch_writing(self)
+            self.group.slow_readers.watch(self)
         try:
             if not self.transport.is_closing():
                 self.update_reading()
@@ -159,7 +159,7 @@ class LingeringConnection(WriteFlow):
     def linger_on(self) -> None:
         """Linger on if the response itself is still on its way, or the client in full flow; else end."""
         if self.unsent():
-            self.group.watch_writing(self)
+            self.group.slow_readers.watch(self)
         elif self.dropped < LINGER_LEAST or self.group.clock.now >= self.linger_end:
             self.transport.abort()
             return

@@ -137,7 +137,7 @@ class ServerProcess:
         assert process.stdout is not None
         assert process.stderr is not None
         self._pipes = {"stdout": _Pipe(process.stdout), "stderr": _Pipe(process.stderr)}
-        self._readers = [self._thread(self._read, pipe) for pipe in self._pipes.values()]
+        self._readers = [self._thread(self._read, pipe) for pipe in tuple(self._pipes.values())]
         self._thread(self._watch, process)
         if ready:
             try:
