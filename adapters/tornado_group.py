@@ -20,7 +20,7 @@ from aserve.adapters.loading import ApplicationLoadError
 from aserve.adapters.tornado_request import Request, TornadoExchange
 from aserve.adapters.tornado_stream import SecureStream, Stage, Stream
 from aserve.protocols.flow import reset_on_close
-from aserve.protocols.group import FIRST_SOON, SOON
+from aserve.protocols.group import FIRST_SOON, LATE, SOON
 from aserve.protocols.serving import both
 from aserve.protocols.trust import Trust
 
@@ -154,11 +154,13 @@ class TornadoGroup(httputil.HTTPServerConnectionDelegate):
         self._least = max(1, int(options.body_rate * options.body_timeout))
         self._hurried = False
         self._timer: asyncio.TimerHandle | None = None
+        self._due = inf
         self._empty = asyncio.Event()
 
     def start(self) -> None:
         """Begin to look after the connections' times."""
         if self._timer is None:
+            self._due = inf
             self._sweep()
 
     def measure(self, call: Callable[[Exchange], None]) -> None:
@@ -242,6 +244,9 @@ class TornadoGroup(httputil.HTTPServerConnectionDelegate):
     def _sweep(self) -> None:
         self._timer = self.loop.call_later(self._interval, self._sweep)
         now = self.loop.time()
+        if now - self._due > LATE:
+            self._postpone(now - self._due)
+        self._due = now + self._interval
         for arrival in self._arrivals:
             if arrival.deadline <= now:
                 arrival.expire()
@@ -249,6 +254,13 @@ class TornadoGroup(httputil.HTTPServerConnectionDelegate):
             stage = stream.overdue(now, self._limits, self._least)
             if stage is not None and not (stage in (Stage.IDLE, Stage.FIRST) and _has_sent(stream)):
                 self._expire(stream, stage)
+
+    def _postpone(self, seconds: float) -> None:
+        """Have a time in which the loop stood still count for nobody: no client could be heard meanwhile."""
+        for arrival in self._arrivals:
+            arrival.deadline += seconds
+        for stream in self._streams:
+            stream.give_time()
 
     def _expire(self, stream: Stream, stage: Stage) -> None:
         if stage not in (Stage.IDLE, Stage.FIRST):

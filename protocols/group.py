@@ -124,7 +124,7 @@ class ConnectionGroup:
         self.least_received = max(1, int(options.body_rate * options.body_timeout))
         self.paused: set[LingeringConnection] = set()
         self.slow_readers = SlowReaders(self._writing_deadline if options.write_timeout else None)
-        self._due = loop.time() + self._interval
+        self._due = inf
         self._idle_time = options.keep_alive
         self.idle_deadline = 0.0
         self._timer: asyncio.TimerHandle | None = None
@@ -192,6 +192,7 @@ class ConnectionGroup:
     def start(self) -> None:
         """Begin to sweep."""
         if self._timer is None:
+            self._due = inf
             self._sweep()
 
     def stop(self) -> None:
