@@ -30,7 +30,7 @@ os.register_at_fork(after_in_child=_note_fork)
 def end_child(line: str, error: BaseException | None) -> NoReturn:
     """End this process, which was forked in a call of the application and has come back from there.
 
-    Whatever it would go on with is its parent's: the connection, the event loop, the listening sockets.
+    Whatever it would go on with is its parent's: the client's connection, the selector of the event loop.
     line: the request. error: what was raised, None if the application has returned. The exit status is what
     that means at the end of a program; `atexit` functions are the parent's as well.
     """

@@ -47,7 +47,7 @@ def app(environ, start_response):
 
 @pytest.mark.parametrize("worker_class", ["wsgi", "sync", "gevent", "eventlet"])
 def test_children_that_come_back(serve: Serve, app_dir: Path, worker_class: str) -> None:
-    """They would serve on with what is their parent's, and keep its sockets when it has gone."""
+    """They would answer their parent's clients and disturb its event loop, and stay when it has gone."""
     (app_dir / "main.py").write_text(APP)
     server = serve("-k", worker_class, "main:app")
     server.allowed_tracebacks.append("RuntimeError: of the child")
