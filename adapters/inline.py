@@ -19,6 +19,7 @@ from time import monotonic
 from typing import Any, ClassVar, Final
 
 from aserve.adapters.errorlog import UNFINISHED
+from aserve.adapters.forked import end_child
 from aserve.adapters.runner import Runner, RunnerOptions
 from aserve.adapters.spool import Spool
 from aserve.adapters.wsgi import WSGIExchange, close_iterable
@@ -198,6 +199,8 @@ class InlineExchange(WSGIExchange):
         """Call the application; returns its whole body, or the first piece as `_pull` does."""
         try:
             result = self.app(self.environ(), self.start_response)
+            if self.runner.in_child:
+                end_child(self.line(), None)
             if result.__class__ is list:
                 return self.whole(result)
             if isinstance(result, (list, tuple)):
@@ -268,6 +271,12 @@ class InlineExchange(WSGIExchange):
         if self.state is not Response.DONE:
             self.deliver(b"", False)
         return None
+
+    def note_failure(self, error: BaseException) -> None:
+        """See `WSGIExchange`; where the application has forked a process, that ends here."""
+        if self.runner.in_child:
+            end_child(self.line(), error)
+        super().note_failure(error)
 
     def _close(self) -> None:
         try:

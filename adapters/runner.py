@@ -28,6 +28,7 @@ from math import inf
 from time import monotonic
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol, TypeVar
 
+from aserve.adapters.forked import RUNNERS
 from aserve.adapters.requestqueue import RequestQueue
 from aserve.adapters.shedding import Shedding
 
@@ -76,8 +77,9 @@ class Runner(ABC):
     exchange_class: what goes with it. multithread: what `wsgi.multithread` says, whether the
     application may be called while it is at work. whole_bodies: a request's body is always complete
     before the application is called.
-    loop, options: as given. since: the monotonic time in seconds since when one request has kept all
-    others from being worked on, inf if none does. queue: the requests that wait, None if none do.
+    loop, options: as given. in_child: this is a process that the application has forked. since: the
+    monotonic time in seconds since when one request has kept all others from being worked on, inf if none
+    does. queue: the requests that wait, None if none do.
     """
 
     exchange_class: ClassVar[type[WSGIExchange]]
@@ -87,6 +89,8 @@ class Runner(ABC):
     def __init__(self, loop: asyncio.AbstractEventLoop, options: RunnerOptions) -> None:
         self.loop = loop
         self.options = options
+        self.in_child = False
+        RUNNERS.add(self)
         self.since = inf
         self.queue: RequestQueue | None = None
 

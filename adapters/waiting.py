@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 from time import monotonic
 from typing import Any, Final, NamedTuple
 
+from aserve.adapters.forked import end_child
 from aserve.adapters.runner import DEFAULT_BUFFER, Gate, WaitingRunner
 from aserve.adapters.wsgi import WSGIExchange, close_iterable
 from aserve.adapters.wsgi_file import FilePart, FileWrapper
@@ -183,6 +184,12 @@ class WaitingExchange(WSGIExchange):
         """Whether body bytes have been sent (place)."""
         return self.sent
 
+    def note_failure(self, error: BaseException) -> None:
+        """See `WSGIExchange`; where the application has forked a process, that ends here."""
+        if self.runner.in_child:
+            end_child(self.line(), error)
+        super().note_failure(error)
+
     def _close_file(self) -> None:
         """Close what `_send_file` has sent (place)."""
         file = self.file
@@ -229,6 +236,8 @@ class WaitingExchange(WSGIExchange):
         Returns that; None if it has gone already, or is the loop's business.
         """
         result = self.app(self.environ(), self.start_response)
+        if self.runner.in_child:
+            end_child(self.line(), None)
         if result.__class__ is list or (isinstance(result, (list, tuple)) and not hasattr(result, "close")):
             return self.whole(result)
         try:
