@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import logging
+import os
 import sys
 import threading
 import warnings
@@ -136,6 +137,10 @@ class Waiter:
 class LoopHub(Hub):  # type: ignore[misc]
     """eventlet's hub, as callbacks of a loop that runs already. Made in the greenlet that runs it.
 
+    Others are switched to in what `call_soon` calls, and nowhere else: while libuv tells of descriptors and
+    timers, it has on the stack of the loop's greenlet what it changes when it is asked to watch others; and
+    while another greenlet runs, its own stack may be in that place.
+
     loop: to be set in a subclass, since eventlet makes the hub itself.
     """
 
@@ -179,7 +184,10 @@ class LoopHub(Hub):  # type: ignore[misc]
         if delay <= 0:
             self._handle = self.loop.call_soon(self._fire, context=self._context)
         else:
-            self._handle = self.loop.call_later(delay, self._fire, context=self._context)
+            self._handle = self.loop.call_later(delay, self._fall_due, context=self._context)
+
+    def _fall_due(self) -> None:
+        self._handle = self.loop.call_soon(self._fire, context=self._context)
 
     def _fire(self) -> None:
         """Call the timers that are due."""
@@ -207,12 +215,33 @@ class LoopHub(Hub):  # type: ignore[misc]
         if self.closed:
             self._see_to_it(0.0)
 
-    def _file_cb(self, cb: Callable[[int], None], fileno: int) -> None:
-        with self.turn():
-            try:
-                cb(fileno)
-            except BaseException:
-                self.squelch_exception(fileno, sys.exc_info())
+    def add(self, evtype: str, fileno: int, cb: Callable[..., Any], tb: Any, mark_as_closed: Any) -> Any:
+        """Have the loop watch a descriptor, for who calls `cb`; raises ValueError if there is none."""
+        try:
+            os.fstat(fileno)
+        except OSError:
+            raise ValueError("Invalid file descriptor") from None
+        watched = fileno in self.listeners[evtype]
+        listener = super(Hub, self).add(evtype, fileno, cb, tb, mark_as_closed)
+        if not watched:
+            watch = self.loop.add_reader if evtype == self.READ else self.loop.add_writer
+            watch(fileno, self._ready, evtype, fileno)
+        return listener
+
+    def _ready(self, evtype: str, fileno: int) -> None:
+        """A descriptor is ready: see to it that who waits for it goes on, see `LoopHub`."""
+        listener = self.listeners[evtype].get(fileno)
+        if listener is not None:
+            self.loop.call_soon(self._go_on, listener, context=self._context)
+
+    def _go_on(self, listener: Any) -> None:
+        fileno = listener.fileno
+        if self.listeners[listener.evtype].get(fileno) is listener:  # it may have given up meanwhile
+            with self.turn():
+                try:
+                    listener.cb(fileno)
+                except BaseException:
+                    self.squelch_exception(fileno, sys.exc_info())
         if self.closed:
             self._see_to_it(0.0)
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Serve
-from tests.support.client import request
+from tests.support.client import RawClient, request
 from tests.support.pool import GREENLETS, TESTS, Flavour, ServerPool
 from tests.support.process import ServerProcess
 from tests.support.site import Site
@@ -303,3 +303,45 @@ def test_what_to_install(flavour: Flavour, app_dir: Path, monkeypatch: pytest.Mo
 def test_check_config(flavour: Flavour) -> None:
     status, _ = check(*flavour.options, "--check-config", APP, folder=TESTS)
     assert status == 0
+
+
+DEEP = """
+import socket
+import threading
+import time
+
+def deep(levels, call):
+    if levels == 0:
+        return call()
+    return sorted([levels - 1], key=lambda left: deep(left, call) or 0)
+
+def talk():
+    ours, theirs = socket.socketpair()
+
+    def say():
+        for _ in range(3):
+            time.sleep(0.001)
+            theirs.send(b"x")
+
+    threading.Thread(target=say).start()
+    for _ in range(3):
+        ours.recv(1)
+    ours.close()
+    theirs.close()
+
+def app(environ, start_response):
+    for levels in range(80):
+        deep(levels, talk)
+    start_response("200 OK", [])
+    return [b"done"]
+"""
+
+
+def test_waiting_at_any_depth_of_the_stack(serve: Serve, app_dir: Path, flavour: Flavour) -> None:
+    """What the loop keeps on its stack while it tells of descriptors is not where the greenlet's own is."""
+    (app_dir / "main.py").write_text(DEEP)
+    server = serve(*flavour.options, "main:app")
+    workers = server.worker_pids()
+    with RawClient(server.target) as client:
+        assert client.ask(request()).text == "done"
+    assert server.worker_pids() == workers
