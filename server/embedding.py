@@ -97,6 +97,8 @@ class Server:
         loop = _running_loop()
         if self.running:
             raise RuntimeError("the server has been started already: stop it before")
+        if self._guest is not None:
+            self._abandon(self._guest)
         settings = self.settings
         if settings.loop not in ("auto", loop_name(loop)):
             raise UsageError(
@@ -131,6 +133,9 @@ class Server:
         if guest is None:
             return
         if _running_loop() is not self._loop:
+            if guest.ended:
+                self._abandon(guest)
+                return
             raise RuntimeError("the server runs on another event loop: stop it there, or call request_stop()")
         guest.end(at_once=at_once)
         await self._wait(guest)
@@ -278,6 +283,10 @@ class Server:
             await guest.wait()
         finally:
             self._forget(guest)
+
+    def _abandon(self, guest: Guest) -> None:
+        guest.abandon()
+        self._forget(guest)
 
     def _forget(self, guest: Guest) -> None:
         if self._guest is guest:
