@@ -292,7 +292,7 @@ class ServiceWorker(Worker):  # type: ignore[misc]  # gunicorn has no types
         )
         loop = self._loop
         signals = Signals(OBEYED)
-        signals.install()
+        signals.install(loop)
         self._quit_in_any_case()
         loop.add_reader(signals.fileno(), self._hear_signals, signals, service)
         loop.add_reader(self.PIPE[0], self._hear_gunicorn, service)
