@@ -97,8 +97,7 @@ class Server:
         loop = _running_loop()
         if self.running:
             raise RuntimeError("the server has been started already: stop it before")
-        if self._guest is not None:
-            self._abandon(self._guest)
+        self._present()
         settings = self.settings
         if settings.loop not in ("auto", loop_name(loop)):
             raise UsageError(
@@ -129,13 +128,10 @@ class Server:
         the rest is done at once. Does nothing if the server is not running. In a request call `request_stop`:
         this would wait for the request itself.
         """
-        guest = self._guest
+        guest = self._present()
         if guest is None:
             return
         if _running_loop() is not self._loop:
-            if guest.ended:
-                self._abandon(guest)
-                return
             raise RuntimeError("the server runs on another event loop: stop it there, or call request_stop()")
         guest.end(at_once=at_once)
         await self._wait(guest)
@@ -169,7 +165,7 @@ class Server:
         Cancelled, it stops the server gracefully, and raises CancelledError then; cancelled once more, it
         stops it at once.
         """
-        guest = self._guest
+        guest = self._present()
         if guest is None:
             return
         try:
@@ -284,9 +280,13 @@ class Server:
         finally:
             self._forget(guest)
 
-    def _abandon(self, guest: Guest) -> None:
-        guest.abandon()
-        self._forget(guest)
+    def _present(self) -> Guest | None:
+        """The guest, if there is one; one whose loop was closed under it is given up."""
+        guest = self._guest
+        if guest is not None and self._loop is not None and self._loop.is_closed():
+            guest.abandon()
+            self._forget(guest)
+        return self._guest
 
     def _forget(self, guest: Guest) -> None:
         if self._guest is guest:

@@ -126,6 +126,7 @@ def test_a_loop_that_is_closed_before_the_stop(stopped: bool) -> None:
 
     async def again() -> None:
         if stopped:
+            await server.wait_stopped()
             await server.stop()
         async with server:
             assert (await ask(server.port)).status == 200
