@@ -12,7 +12,7 @@ import signal
 import sys
 from typing import Final
 
-from aserve import cli
+from aserve import cli, origin
 
 _PR_SET_PDEATHSIG: Final = 1  # prctl(2)
 
@@ -22,6 +22,7 @@ def main() -> None:
     said = json.loads(sys.argv[1])
     sys.path[:] = said["path"]
     _end_with(said["parent"])
+    origin.tie()
     try:
         status = cli.serve(said["options"])
     except Exception as error:

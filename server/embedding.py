@@ -97,6 +97,7 @@ class Server:
         loop = _running_loop()
         if self.running:
             raise RuntimeError("the server has been started already: stop it before")
+        self._present()
         settings = self.settings
         if settings.loop not in ("auto", loop_name(loop)):
             raise UsageError(
@@ -127,7 +128,7 @@ class Server:
         the rest is done at once. Does nothing if the server is not running. In a request call `request_stop`:
         this would wait for the request itself.
         """
-        guest = self._guest
+        guest = self._present()
         if guest is None:
             return
         if _running_loop() is not self._loop:
@@ -164,7 +165,7 @@ class Server:
         Cancelled, it stops the server gracefully, and raises CancelledError then; cancelled once more, it
         stops it at once.
         """
-        guest = self._guest
+        guest = self._present()
         if guest is None:
             return
         try:
@@ -278,6 +279,14 @@ class Server:
             await guest.wait()
         finally:
             self._forget(guest)
+
+    def _present(self) -> Guest | None:
+        """The guest, if there is one; one whose loop was closed under it is given up."""
+        guest = self._guest
+        if guest is not None and self._loop is not None and self._loop.is_closed():
+            guest.abandon()
+            self._forget(guest)
+        return self._guest
 
     def _forget(self, guest: Guest) -> None:
         if self._guest is guest:

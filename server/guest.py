@@ -85,8 +85,13 @@ class Guest(Overseer):
 
     @property
     def ended(self) -> bool:
-        """Is nothing left of it? That may as well be the doing of a loop that was closed."""
-        return self._task is not None and self._task.done()
+        """Is nothing left of it that could serve? That may as well be the doing of a loop that was closed."""
+        return self._task is not None and (self._task.done() or self._loop.is_closed())
+
+    def abandon(self) -> None:
+        """Close what a loop has left open that was closed before the end, which will not come any more."""
+        sockets.close(self._listening)
+        self._listeners.close_all()
 
     def end(self, *, at_once: bool) -> None:
         """Have the service end: when its requests have, or at once."""

@@ -15,7 +15,7 @@ import time
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
 
-from aserve import activation, daemon, readiness, titles
+from aserve import activation, daemon, origin, readiness, titles
 from aserve.addresses import Addresses
 from aserve.errors import UserError, below
 from aserve.handover import Handover, Progress
@@ -198,6 +198,8 @@ class Host:
             reason = "this supervisor is one, and has not taken over yet"
         elif os.getpid() == 1:
             reason = "process 1 cannot be replaced: start a new container"
+        elif origin.tied():
+            reason = "the program that has called aserve.run() waits for this process: start that anew"
         if reason:
             _log.warning("upgrade refused: %s", reason)
             return

@@ -115,13 +115,16 @@ class Listeners:
         self._take_no_more()
         while self._arriving:
             await asyncio.wait(self._arriving)
-        for sock in self._sockets:
-            sock.close()
+        self.close_all()
 
     def abandon(self) -> None:
         """Cease to accept at once, whoever waits. Can be called at any time."""
         self._closing = True
         self._take_no_more()
+        self.close_all()
+
+    def close_all(self) -> None:
+        """Close the sockets; the loop has nothing to do with them any more."""
         for sock in self._sockets:
             sock.close()
 

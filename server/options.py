@@ -87,7 +87,7 @@ class Settings(TLSSettings):
         "--pythonpath",
         section="Application",
         metavar="FOLDER,...",
-        parse=validators.each(validators.text),
+        parse=validators.each(validators.text, none=True),
         multiple=True,
         default=(),
         default_text="none",

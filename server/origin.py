@@ -30,7 +30,19 @@ def origin() -> Origin:
     return _origin or Origin.here()
 
 
+def tie() -> None:
+    """Take note that a program waits for the end of this very process, and is what was started."""
+    global _tied
+    _tied = True
+
+
+def tied() -> bool:
+    """Return whether that is so: nothing that is started again could take this process' place."""
+    return _tied
+
+
 _origin: Origin | None = None
+_tied = False
 
 
 def _folder() -> str:

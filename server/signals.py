@@ -9,7 +9,10 @@ from collections import deque
 from collections.abc import Iterator
 from os import close, open, read, write  # by name: see aserve.protocols.threads
 from types import FrameType
-from typing import Final
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    import asyncio
 
 SUPERVISED: Final = (
     signal.SIGTERM,
@@ -60,9 +63,15 @@ class Signals:
         os.set_blocking(self._reader, False)
         os.set_blocking(self._writer, False)
 
-    def install(self) -> None:
-        """Start to take signals; main thread only."""
-        signal.set_wakeup_fd(self._writer, warn_on_full_buffer=False)
+    def install(self, loop: asyncio.AbstractEventLoop | None = None) -> None:
+        """Start to take signals; main thread only.
+
+        Arguments: `loop` runs already. If it has a descriptor of its own in the interpreter's place, that
+        stays: it wakes the loop as well, and the application's handlers are called for what comes out of it.
+        """
+        before = signal.set_wakeup_fd(self._writer, warn_on_full_buffer=False)
+        if loop is not None and _is_own(before, loop):
+            signal.set_wakeup_fd(before, warn_on_full_buffer=False)
         for number in self._wanted:
             signal.signal(number, self._note)
             # The application's C code need not be ready for system calls that end early.
@@ -109,6 +118,14 @@ class Signals:
         if self._writer >= 0:
             with contextlib.suppress(BlockingIOError):
                 write(self._writer, b"\0")
+
+
+def _is_own(descriptor: int, loop: Any) -> bool:
+    """Is it the loop's? uvloop has one while it runs, asyncio's as soon as it has been given a handler."""
+    if type(loop).__module__.startswith("uvloop"):
+        return descriptor != -1
+    own = getattr(loop, "_csock", None)
+    return own is not None and own.fileno() == descriptor
 
 
 def take_no_notice(_number: int, _frame: FrameType | None) -> None:

@@ -117,12 +117,17 @@ def choice(*names: str, **aliases: str) -> Parser[str]:
     return parse
 
 
-def each(item: Callable[[str], T]) -> Parser[tuple[T, ...]]:
-    """Take one text or a sequence of them, each with commas between its parts; `item` parses a part."""
+def each(item: Callable[[str], T], *, none: bool = False) -> Parser[tuple[T, ...]]:
+    """Take one text or a sequence of them, each with commas between its parts; `item` parses a part.
+
+    `none`: an empty sequence is the default, and no mistake.
+    """
 
     def parse(value: object) -> tuple[T, ...]:
         texts = [value] if isinstance(value, str) else [str(text) for text in _iterable(value)]
-        for text in texts or [""]:
+        if not texts and not none:
+            raise ValueError(f"{value!r} is empty: write one value, or several with commas")
+        for text in texts:
             if not all(part.strip() for part in text.split(",")):
                 raise ValueError(f"{text!r} has an empty part: write one value, or several with commas")
         return tuple(item(part.strip()) for text in texts for part in text.split(","))
@@ -220,6 +225,8 @@ def forwarded_headers(value: object) -> tuple[str, ...]:
 def secure_scheme_headers(value: object) -> tuple[tuple[bytes, str], ...]:
     """Take names of headers with a value each: a mapping, or `NAME:VALUE` with commas between them."""
     if isinstance(value, Mapping):
+        if not value:  # gunicorn's way to believe none, and not the default
+            raise ValueError("{} names no header: to believe none, name the others in forwarded_headers")
         pairs = [(str(name), str(text)) for name, text in value.items()]
     else:
         pairs = [(name, text) for part in each(str)(value) for name, _, text in [part.partition(":")]]

@@ -165,7 +165,7 @@ class Worker:
         )
         self._hooks.worker.count = lambda: service.requests
         loop = asyncio.get_running_loop()
-        self._signals.install()
+        self._signals.install(loop)
         loop.add_reader(self._signals.fileno(), self._hear_signals, service)
         loop.add_reader(self._channel.fileno(), self._hear_supervisor, service)
         try:

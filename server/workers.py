@@ -24,6 +24,7 @@ from gunicorn.workers.base import Worker
 
 from aserve import loops, workerlog, workertls
 from aserve.adapters import ExchangeAdapter, make_adapter, make_runner
+from aserve.adapters.failures import one_line
 from aserve.adapters.interfaces import Interface, detect
 from aserve.adapters.loading import ApplicationLoadError
 from aserve.adapters.requesthooks import RequestHooks
@@ -140,7 +141,10 @@ class ServiceWorker(Worker):  # type: ignore[misc]  # gunicorn has no types
             signal.siginterrupt(number, False)
 
     def load_wsgi(self) -> None:
-        """Load the application, with an event loop for those that ask for it while they are imported."""
+        """Load the application, with an event loop for those that ask for it while they are imported.
+
+        Raises what its import raises; RuntimeError for a SystemExit, for which gunicorn would try again.
+        """
         workerlog.follow(self.log)
         try:
             self.settings = translate(self.cfg, os.environ).settings
@@ -151,7 +155,12 @@ class ServiceWorker(Worker):  # type: ignore[misc]  # gunicorn has no types
         self._loop_name = loops.choose(self.settings.loop)
         self._loop = loops.new_loop(self._loop_name)
         asyncio.set_event_loop(self._loop)
-        super().load_wsgi()
+        try:
+            super().load_wsgi()
+        except BaseException as error:
+            if isinstance(error, Exception) or not self.alive:  # QUIT's handler ends it by an exit as well
+                raise
+            raise RuntimeError(f"the application ended its import: {one_line(error)}") from error
 
     def run(self) -> None:
         """Serve until told to end."""
@@ -283,7 +292,7 @@ class ServiceWorker(Worker):  # type: ignore[misc]  # gunicorn has no types
         )
         loop = self._loop
         signals = Signals(OBEYED)
-        signals.install()
+        signals.install(loop)
         self._quit_in_any_case()
         loop.add_reader(signals.fileno(), self._hear_signals, signals, service)
         loop.add_reader(self.PIPE[0], self._hear_gunicorn, service)

@@ -47,6 +47,9 @@ _OPTIONS: Final = frozenset(
 _TRUSTED_PEERS: Final = frozenset({"forwarded_allow_ips", "proxy_allow_from"})
 """Lists to which gunicorn adds whoever connects to a Unix socket."""
 
+_WIDER: Final = frozenset({"secure_scheme_headers"})
+"""Where our default has all that gunicorn's has, and more: what was left alone does not narrow it."""
+
 _SCRIPT_NAME: Final = "SCRIPT_NAME"
 
 _STRICT: Final = "such requests are refused"
@@ -135,7 +138,9 @@ def _is_heeded(option: Option) -> bool:
 def _from_gunicorn(cfg: Any) -> Iterator[Given]:
     options = {option.name: option for option in OPTIONS}
     for name, ours in _MAPPED.items():
-        if name in cfg.settings and ours in options:
+        if name not in cfg.settings or ours not in options:
+            continue
+        if ours not in _WIDER or not _is_default(cfg, ours):
             yield Given(options[ours], cfg.settings[name].get(), f"gunicorn's {name}")
 
 

@@ -129,6 +129,15 @@ def test_reload_upon_a_change(part: Path, script: Script) -> None:
     assert program.lines("stdout") == ["after"]
 
 
+def test_an_upgrade_with_reload_is_refused(script: Script) -> None:
+    program = script(serving(NAMED, "reload=True, reload_engine='poll'"))
+    program.signal(signal.SIGUSR2)
+    program.wait_line(r"upgrade refused: the program that has called aserve\.run\(\) waits for this process")
+    assert ask(program)[0] == "one"
+    program.stop()
+    assert program.lines("stdout") == ["after"]
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="prctl(2)")
 def test_the_server_ends_with_a_program_that_is_killed(script: Script) -> None:
     program = script(serving(NAMED, "reload=True, reload_engine='poll'"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import socket
 import threading
 from collections.abc import AsyncIterator
@@ -109,6 +110,30 @@ def test_a_loop_that_runs_now_and_then() -> None:  # as in a notebook
         runner.run(server.start())
         assert runner.run(ask(server.port)).status == 200
         runner.run(server.stop())
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # tasks that did not end
+@pytest.mark.parametrize("stopped", [False, True])
+def test_a_loop_that_is_closed_before_the_stop(stopped: bool) -> None:
+    with socket.socket() as passing:
+        passing.bind(("127.0.0.1", 0))
+        port = passing.getsockname()[1]
+    server = aserve.Server(asgi, bind=f"127.0.0.1:{port}")
+    loop = asyncio.new_event_loop()
+    loop.run_until_complete(server.start())
+    loop.close()
+    assert not server.running
+
+    async def again() -> None:
+        if stopped:
+            await server.wait_stopped()
+            await server.stop()
+        async with server:
+            assert (await ask(server.port)).status == 200
+
+    asyncio.run(again())
+    del loop
+    gc.collect()  # here, and not in another test
 
 
 async def test_two_servers_on_one_loop() -> None:

@@ -21,6 +21,7 @@ async def app(scope, receive, send):
     ("source", "interface", "line", "status"),
     [
         ("raise RuntimeError('deliberate')", "asgi", "RuntimeError: deliberate", BOOT),
+        ("raise SystemExit('no key: deliberate')", "wsgi", "ended its import: SystemExit: no key", BOOT),
         ("import no_such_module  # deliberate", "wsgi", "No module named 'no_such_module'", BOOT),
         ("other = None", "asgi", "Failed to find attribute 'app' in 'main'", LOAD),
         (FAILING_LIFESPAN, "asgi", "no database: a deliberate failure", BOOT),
@@ -37,7 +38,7 @@ async def app(scope, receive, send):
             LOAD,
         ),
     ],
-    ids=["import", "module", "attribute", "lifespan", "wsgi", "asgi"],
+    ids=["import", "exit", "module", "attribute", "lifespan", "wsgi", "asgi"],
 )
 def test_an_application_that_fails(
     gunicorn: Gunicorn, code: Code, source: str, interface: str, line: str, status: int

@@ -35,6 +35,7 @@ def test_gunicorns_defaults_hold() -> None:
     assert settings.limit_request_line == 4094
     assert settings.forwarded_allow_ips == ("127.0.0.1", "::1", "unix")
     assert settings.max_requests == 0
+    assert settings.secure_scheme_headers == ()  # the usual ones, and proto of Forwarded
 
 
 def test_the_graceful_time_ends_before_gunicorn_kills() -> None:
@@ -55,6 +56,7 @@ def test_the_graceful_time_ends_before_gunicorn_kills() -> None:
         ("forwarded_allow_ips", "10.0.0.1,10.0.0.2", "forwarded_allow_ips", ("10.0.0.1", "10.0.0.2", "unix")),
         ("forwarder_headers", "SCRIPT_NAME,REMOTE_USER", "forwarder_headers", ("script_name", "remote_user")),
         ("forwarder_headers", "", "forwarder_headers", ()),
+        ("secure_scheme_headers", {"X-SSL": "1"}, "secure_scheme_headers", ((b"x-ssl", "1"),)),
         ("proxy_protocol", True, "proxy_protocol", "auto"),
         ("proxy_allow_ips", "10.0.0.1", "proxy_allow_from", ("10.0.0.1", "unix")),
         ("worker_connections", 5, "worker_connections", 5),
@@ -137,6 +139,9 @@ def test_what_a_proxy_says(
     assert environ["PATH_INFO"] == ("/path" if believed else "/app/path")
     assert ("HTTP_REMOTE_USER" in environ) is (believed or header_map == "dangerous")
     assert ("HTTP_X_Y" in environ) is (header_map == "dangerous")
+    environ = environ_of(server, ("Forwarded", "for=192.0.2.1;proto=https"))
+    assert environ["wsgi.url_scheme"] == ("https" if believed else "http")
+    assert environ["REMOTE_ADDR"] == ("192.0.2.1" if believed else "127.0.0.1")
 
 
 @pytest.mark.parametrize(("allowed", "status"), [("127.0.0.1", 200), ("10.0.0.1", 400)])

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.gunicorn_worker.conftest import Gunicorn, with_both
-from tests.reliability.conftest import Code, ask, wait_until
+from tests.reliability.conftest import HEARS_SIGNALS, Code, ask, wait_until
 from tests.support.client import RawClient, Target, request
 from tests.support.host import group_members
 
@@ -103,6 +103,16 @@ def test_signals_for_the_arbiter_end_no_worker(gunicorn: Gunicorn, code: Code) -
     for number in (signal.SIGHUP, signal.SIGUSR2, signal.SIGTTIN, signal.SIGTTOU, signal.SIGWINCH):
         os.kill(pid, number)
     assert ask(server, "/pid") == str(pid)
+
+
+@pytest.mark.parametrize("loop", ["uvloop", pytest.param("asyncio", marks=pytest.mark.slow)])
+def test_handlers_that_the_application_gives_to_the_loop_are_called(
+    gunicorn: Gunicorn, code: Code, loop: str
+) -> None:
+    code.broken(HEARS_SIGNALS)
+    server = gunicorn("main:app", interface="asgi", env={"ASERVE_LOOP": loop})
+    assert ask(server) == "heard"
+    server.stop()
 
 
 @pytest.mark.parametrize("loop", ["uvloop", pytest.param("asyncio", marks=pytest.mark.slow)])

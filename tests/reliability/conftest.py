@@ -73,6 +73,24 @@ async def app(scope, receive, send):
     await send({{"type": "http.response.body", "body": body.encode()}})
 """
 
+HEARS_SIGNALS = """\
+import asyncio
+import os
+import signal
+
+
+async def app(scope, receive, send):
+    assert scope["type"] == "http"
+    heard = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGUSR2, heard.set)
+    os.kill(os.getpid(), signal.SIGUSR2)
+    async with asyncio.timeout(5):
+        await heard.wait()
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": b"heard"})
+"""
+"""An application with a signal handler of its own on the loop."""
+
 _WSGI = """
 import os, pathlib, time
 

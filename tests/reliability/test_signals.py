@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Serve
-from tests.reliability.conftest import Code, ask, wait_until
+from tests.reliability.conftest import HEARS_SIGNALS, Code, ask, wait_until
 from tests.support.client import RawClient, request
 from tests.support.process import ServerProcess
 
@@ -289,3 +289,18 @@ def test_a_reload_reopens_the_log_as_well(serve: Serve, code: Code) -> None:
     error.rename(code.folder / "error.log.1")
     server.signal(signal.SIGHUP)
     wait_until(lambda: any("reload complete" in line for line in lines(error)), "it goes on there")
+
+
+# -- signals of the application's own ---------------------------------------------------------
+
+
+@pytest.mark.parametrize("loop", ["uvloop", "asyncio"])
+def test_handlers_that_the_application_gives_to_the_loop_are_called(
+    serve: Serve, code: Code, loop: str
+) -> None:
+    code.broken(HEARS_SIGNALS)
+    server = serve("--loop", loop, "main:app")
+    assert ask(server) == "heard"
+    [pid] = server.worker_pids()
+    os.kill(pid, signal.SIGTERM)  # and the server's own are as well
+    server.wait_line(rf"pid={pid} exited$")

@@ -178,6 +178,17 @@ def test_lists_come_as_text_or_as_sequences() -> None:
             parse(value)
 
 
+def test_an_empty_sequence_is_a_default_that_is_empty() -> None:
+    parsers = {option.name: option.parse for option in OPTIONS}
+    for name in ("certfile", "keyfile", "pythonpath", "reload_dirs", "reload_extra_files"):
+        assert parsers[name]([]) == ()
+    for name in ("bind", "forwarded_headers", "secure_scheme_headers"):  # none of these is not the default
+        with pytest.raises(ValueError, match=r"^\[\] is empty: write one value"):
+            parsers[name]([])
+    with pytest.raises(ValueError, match="to believe none, name the others in forwarded_headers"):
+        parsers["secure_scheme_headers"]({})
+
+
 def test_root_paths() -> None:
     assert [validators.root_path(value) for value in ("", "/", "/api", "/api/v1/")] == [
         "",
