@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from aserve.logformat import compile_format
 from aserve.logvalues import GONE, escape
+from aserve.serverlogger import LastingLogger
 
 if TYPE_CHECKING:
     from aserve.protocols.exchange import Exchange
@@ -26,26 +27,21 @@ _PLAIN_ATOMS: Final = ("h", "l", "u", "t", "r", "m", "U", "q", "H", "s", "B", "b
 class AccessLogger:
     """Passes finished exchanges to the logger `aserve.access`, as INFO.
 
-    Arguments: `source` is the logger whose configuration holds for it. For uvicorn's, the records are
-    as uvicorn makes them (a message with five arguments, which its formatters want), otherwise as
-    gunicorn does: the message is the line in `format`, the arguments are its atoms.
+    Arguments: `source` is the logger whose configuration holds for it; `format` as in `Records`.
     """
 
     def __init__(self, source: str, format: str) -> None:
-        self._logger = logging.getLogger(NAME)
-        self._own = source == NAME
+        self._logger = logger()
         configured = logging.getLogger(source)
-        if not self._own:
+        self._source = configured if source != NAME else None
+        if self._source is not None:
             self._logger.parent = configured
             self._logger.propagate = True
             self._logger.handlers.clear()
             self._logger.setLevel(logging.NOTSET)
-            self._logger.filters[:] = configured.filters
         if not configured.level:
             self._logger.setLevel(logging.INFO)
-        self._line = compile_format(format)
-        self._atoms = _AtomFormats()
-        self._as_uvicorn = source == _UVICORN
+        self._record = Records(source, format)
 
     @property
     def is_heard(self) -> bool:
@@ -54,6 +50,42 @@ class AccessLogger:
 
     def log(self, exchange: Exchange) -> None:
         """Log a finished exchange. For the loop's thread."""
+        made = self._record(exchange)
+        try:
+            # Filters of a parent are not asked by itself.
+            record = made if self._source is None else asked(self._source, made)
+            if record is not None:
+                self._logger.handle(record)
+        except Exception as error:
+            tell_failure(error)
+
+    def reopen(self) -> None:
+        """Nothing: `aserve.logs.reopen` has done it for all files that are configured."""
+
+    def close(self) -> None:
+        """Have what handlers hold back written."""
+        logger: logging.Logger | None = self._logger
+        while logger is not None:
+            for handler in logger.handlers:
+                handler.flush()
+            logger = logger.parent if logger.propagate else None
+
+
+class Records:
+    """Makes log records of finished exchanges.
+
+    Arguments: `name` is the logger that they are for. For uvicorn's, they are as uvicorn makes them (a
+    message with five arguments, which its formatters want), otherwise as gunicorn does: the message is
+    the line in `format` (as in `logformat.compile_format`), the arguments are its atoms.
+    """
+
+    def __init__(self, name: str, format: str) -> None:
+        self._line = compile_format(format)
+        self._atoms = _AtomFormats()
+        self._as_uvicorn = name == _UVICORN
+
+    def __call__(self, exchange: Exchange) -> logging.LogRecord:
+        """Return the record of an exchange."""
         message: str
         args: tuple[object, ...]
         if self._as_uvicorn:
@@ -69,24 +101,30 @@ class AccessLogger:
         else:
             message = self._line(exchange)[:-1].replace("%", "%%")
             args = (Atoms(exchange, self._atoms),)
-        record = self._logger.makeRecord(NAME, logging.INFO, "(access)", 0, message, args, None)
-        try:
-            self._logger.handle(record)
-        except Exception as error:
-            from aserve.serverlogger import tell_once  # needed next to never
+        return logging.LogRecord(NAME, logging.INFO, "(access)", 0, message, args, None)
 
-            tell_once(NAME, f"a handler of the access log failed: {error!r}")
 
-    def reopen(self) -> None:
-        """Nothing: `aserve.logs.reopen` has done it for all files that are configured."""
+def logger() -> logging.Logger:
+    """Return the logger `aserve.access`, as one that an application's dictConfig does not silence."""
+    found = logging.getLogger(NAME)
+    if not isinstance(found, LastingLogger):
+        found.__class__ = LastingLogger
+    return found
 
-    def close(self) -> None:
-        """Have what handlers hold back written."""
-        logger: logging.Logger | None = self._logger
-        while logger is not None:
-            for handler in logger.handlers:
-                handler.flush()
-            logger = logger.parent if logger.propagate else None
+
+def asked(logger: logging.Logger, record: logging.LogRecord) -> logging.LogRecord | None:
+    """Return what the filters of a logger make of a record: that or another one, or None for none."""
+    answer: object = logger.filter(record)  # from Python 3.12 on, the record
+    if isinstance(answer, logging.LogRecord):
+        return answer
+    return record if answer else None
+
+
+def tell_failure(error: Exception) -> None:
+    """Have it told that a filter or handler has raised."""
+    from aserve.serverlogger import tell_once  # needed next to never
+
+    tell_once(NAME, f"a filter or handler of the access log failed: {error!r}")
 
 
 class _AtomFormats(dict[str, "Callable[[Exchange], str]"]):

@@ -227,8 +227,8 @@ SETTINGS: Final[tuple[Foreign, ...]] = (
         flags=("--logger-class",),
         default="gunicorn.glogging.Logger",
         harmless=("gunicorn.instrument.statsd.Statsd",),
-        why="the server has one way to log; handlers can be added to the loggers aserve and aserve.access "
-        "in a hook",
+        why="the server has one way to log; hooks can add filters and handlers to server.log.error_log and "
+        "server.log.access_log",
     ),
     Foreign(name="logconfig", flags=("--log-config",)),
     Foreign(name="logconfig_dict", default={}),

@@ -6,15 +6,16 @@ in the supervisor before a fork is there in the worker.
 
 from __future__ import annotations
 
-import logging
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from aserve import identity
 from aserve.hooks import BY_NAME
 from aserve.options import OPTIONS
+from aserve.serverlogger import logger
 
 if TYPE_CHECKING:
     from aserve.options import Settings
@@ -47,6 +48,24 @@ class Config:
         return _CERT_REQS.index(value) if name == "cert_reqs" else value
 
     @property
+    def settings(self) -> Mapping[str, Setting]:
+        """Each of gunicorn's by its name, as an object with `name`, `value` and `get()`."""
+        from aserve.gunicornsettings import BY_NAME as GUNICORN  # for the few hooks that ask for one
+
+        return {name: Setting(name, getattr(self, name)) for name in GUNICORN}
+
+    @property
+    def worker_class_str(self) -> str:
+        """The name of the worker class: gunicorn's where it has one of that kind."""
+        name: str = self._settings.worker_class
+        return "gthread" if name == "wsgi" else name
+
+    @property
+    def proc_name(self) -> str:
+        """What the server is called: by default, after the application."""
+        return self._settings.proc_name or self._settings.app
+
+    @property
     def is_ssl(self) -> bool:
         """Is HTTPS served?"""
         return self._settings.secure
@@ -76,6 +95,18 @@ class Config:
         ]
 
 
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """A setting as hooks find it in gunicorn's `cfg.settings`."""
+
+    name: str
+    value: Any
+
+    def get(self) -> Any:
+        """Return its value."""
+        return self.value
+
+
 def _default_of(name: str) -> object:
     """Return gunicorn's default of a setting that means nothing here."""
     from aserve.gunicornsettings import BY_NAME as GUNICORN  # for the few hooks that ask for one
@@ -93,7 +124,7 @@ class Arbiter:
 
     def __init__(self, settings: Settings) -> None:
         self.cfg = Config(settings)
-        self.log = logging.getLogger("aserve")
+        self.log = logger()
         self.pid = os.getpid()
         self.master_pid = 0
         self.worker_age = 0
@@ -119,7 +150,7 @@ class Arbiter:
     @property
     def proc_name(self) -> str:
         """The server's name for ps and top."""
-        return str(self.cfg.proc_name or self.cfg.app)
+        return self.cfg.proc_name
 
 
 class ApplicationStandIn:
@@ -150,7 +181,7 @@ class WorkerStandIn:
         self.pid: int | str = "[booting]"
         self.ppid = ppid
         self.cfg = Config(settings)
-        self.log = logging.getLogger("aserve")
+        self.log = logger()
         self.timeout = settings.timeout / 2.0
         self.booted = False
         self.alive = True

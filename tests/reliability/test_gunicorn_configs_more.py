@@ -101,3 +101,15 @@ def test_logs_by_a_dictionary(configured: Callable[..., ServerProcess], app_dir:
         assert client.ask(request("GET", "/")).text == "one"
     server.stop()
     assert re.search(r'^INFO\|[\w.]+\|.*"GET / HTTP/1\.1" 200', access.read_text(), re.MULTILINE)
+
+
+def test_hooks_keep_health_checks_out_of_the_access_log(configured: Callable[..., ServerProcess]) -> None:
+    server = configured("health_checks")
+    server.wait_line(r"serving: gthread main:app 2 \['127\.0\.0\.1:0'\]$")
+    assert not [line for line in server.lines("stderr") if "booting" in line]
+    for path, agent in (("/healthz", "-"), ("/other", "ELB-HealthChecker/2.0"), ("/", "-")):
+        with RawClient(server.target) as client:
+            fields = [("Connection", "close"), ("User-Agent", agent)]
+            assert client.ask(request("GET", path, fields)).status == 200
+    server.stop()
+    assert [line.split('"')[1] for line in server.lines("stdout")] == ["GET / HTTP/1.1"]

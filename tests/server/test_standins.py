@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import pwd
 
@@ -23,8 +24,24 @@ def test_settings_have_both_names_and_gunicorns_values() -> None:
     assert cfg.env == {"A": "1", "B": "2=3"}
     assert cfg.post_fork is None
     assert (cfg.spew, cfg.dirty_timeout) == (False, 300)  # which mean nothing here
+    assert (cfg.proc_name, cfg.worker_class_str) == ("main:app", "auto")
+    assert cfg.settings["bind"].get() == cfg.settings["bind"].value == cfg.bind
+    assert cfg.settings["keepalive"].name == "keepalive"
+    assert "keep_alife" not in cfg.settings
     with pytest.raises(AttributeError, match="there is no setting 'keep_alife'"):
         _ = cfg.keep_alife
+
+
+def test_worker_classes_have_gunicorns_names() -> None:
+    for ours, theirs in {"sync": "sync", "gthread": "gthread", "wsgi": "gthread", "asgi": "asgi"}.items():
+        cfg = Config(config.resolve({"app": "main:app", "worker_class": ours, "proc_name": "shop"}, {}))
+        assert (cfg.worker_class_str, cfg.proc_name) == (theirs, "shop")
+
+
+def test_the_log_has_what_hooks_know_of_gunicorns() -> None:
+    log = Arbiter(SETTINGS).log
+    assert log.error_log is log
+    assert log.access_log is logging.getLogger("aserve.access")
 
 
 def test_who_workers_are() -> None:
