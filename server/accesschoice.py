@@ -9,17 +9,18 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from aserve.accesslogger import NAME, Records, asked, tell_failure
+from aserve.accesslog import let_go
+from aserve.accesslogger import NAME, UVICORN, Records, asked, tell_failure
+from aserve.logformat import compile_format
 from aserve.serverlogger import ACCESS_NAMES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
+    from aserve.accesslog import AccessLogs
     from aserve.overseer import AccessLog
     from aserve.protocols.exchange import Exchange
 
 
-def choose(log: AccessLog, format: str) -> AccessLog | None:
+def choose(log: AccessLogs, format: str) -> AccessLog | None:
     """Return the access log as the loggers that it could have want it; None if it is not to be.
 
     Arguments: `log` is what the settings ask for; `format` as in `logformat.compile_format`.
@@ -28,10 +29,9 @@ def choose(log: AccessLog, format: str) -> AccessLog | None:
     if own is not None and own.level > logging.INFO:
         log.close()
         return None
-    filtering = [each for each in map(_found, ACCESS_NAMES) if each is not None and each.filters]
-    if not filtering and (own is None or not own.handlers):
-        return log
-    return ChosenLog(log, format, filtering, own)
+    asked = [each for each in map(_found, reversed(ACCESS_NAMES)) if each is not None and each.filters]
+    handlers = own.handlers if own is not None else []
+    return ChosenLog(log, format, asked, handlers) if asked or handlers else log
 
 
 def _found(name: str) -> logging.Logger | None:
@@ -43,36 +43,54 @@ def _found(name: str) -> logging.Logger | None:
 class ChosenLog:
     """An access log without the exchanges that a filter does not want.
 
-    Arguments: `log` gets the others; `format` is that of the records; `filtering` are the loggers whose
-    filters are asked, each with a record as it would be its; `own` is the logger whose handlers get the
-    record as well.
+    Arguments: `log` gets the others, `format` is its; `loggers` are those whose filters are asked, each
+    with a record as it would be its; `handlers` get the record as well.
     """
 
     def __init__(
-        self, log: AccessLog, format: str, filtering: list[logging.Logger], own: logging.Logger | None
+        self, log: AccessLogs, format: str, loggers: list[logging.Logger], handlers: list[logging.Handler]
     ) -> None:
         self._log = log
-        self._into: Callable[[Exchange], None] = log.log
-        self._filtering = [(each, Records(each.name, format)) for each in filtering if each is not own]
-        self._own = own
+        self._loggers = [(each, Records(each.name, format)) for each in loggers]
+        self._handlers = handlers
         self._record = Records(NAME, format)
+        self._line = compile_format(format)
+        self._text = ""
+        log.format_by(lambda _exchange: self._text)
 
     def log(self, exchange: Exchange) -> None:
         """Log a finished exchange. For the loop's thread."""
+        self._text = ""
         try:
-            for logger, record_of in self._filtering:
-                if asked(logger, record_of(exchange)) is None:
-                    return
-            if self._own is not None:
-                record = asked(self._own, self._record(exchange))
-                if record is None:
-                    return
-                for handler in self._own.handlers:
-                    if record.levelno >= handler.level:
-                        handler.handle(record)
+            wanted = self._pass(exchange)
         except Exception as error:  # what others have added
             tell_failure(error)
-        self._into(exchange)
+            wanted = True
+        if not wanted:
+            let_go(exchange)
+            return
+        if not self._text:
+            self._text = self._line(exchange)
+        self._log.log(exchange)
+
+    def _pass(self, exchange: Exchange) -> bool:
+        """Have the filters and handlers look at it; return whether its line is wanted."""
+        record: logging.LogRecord | None = None
+        for logger, record_of in self._loggers:
+            # uvicorn's comes first, and says another thing; the others pass one on.
+            record = asked(logger, record if record is not None else record_of(exchange))
+            if record is None:
+                return False
+            if logger.name == UVICORN:
+                record = None
+        if record is None and self._handlers:
+            record = self._record(exchange)
+        if record is not None:
+            self._text = f"{record.getMessage()}\n"
+            for handler in self._handlers:
+                if record.levelno >= handler.level:
+                    handler.handle(record)
+        return True
 
     def reopen(self) -> None:
         """Go on in the file that has the log's name now."""
@@ -80,6 +98,6 @@ class ChosenLog:
 
     def close(self) -> None:
         """Write what is left."""
-        for handler in self._own.handlers if self._own is not None else ():
+        for handler in self._handlers:
             handler.flush()
         self._log.close()

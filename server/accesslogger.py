@@ -8,10 +8,11 @@ accesslog.py writes, which is quicker and waits for nobody.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping
+import re
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
-from aserve.logformat import compile_format
+from aserve.logformat import NAMED, compile_format
 from aserve.logvalues import GONE, escape
 from aserve.serverlogger import LastingLogger
 
@@ -19,9 +20,12 @@ if TYPE_CHECKING:
     from aserve.protocols.exchange import Exchange
 
 NAME: Final = "aserve.access"
-_UVICORN: Final = "uvicorn.access"
+UVICORN: Final = "uvicorn.access"
 
-_PLAIN_ATOMS: Final = ("h", "l", "u", "t", "r", "m", "U", "q", "H", "s", "B", "b", "f", "a", *"TMDLp")
+_PLAIN_ATOMS: Final = tuple("hlutrmUqHsBbfaTMDLpw")
+_NUMBERS: Final = ("B", "T", "M", "D")
+_SEPARATOR: Final = "\x1f"
+_WANTS_NUMBERS: Final = re.compile(r"%\([^()]*\)[-0-9.]*d")
 
 
 class AccessLogger:
@@ -76,17 +80,22 @@ class Records:
 
     Arguments: `name` is the logger that they are for. For uvicorn's, they are as uvicorn makes them (a
     message with five arguments, which its formatters want), otherwise as gunicorn does: the message is
-    the line in `format` (as in `logformat.compile_format`), the arguments are its atoms.
+    `format` (as in `logformat.compile_format`), the arguments are its atoms. What has no atoms, such as
+    JSON, is a message as it stands.
     """
 
     def __init__(self, name: str, format: str) -> None:
+        self._name = name
+        self._as_uvicorn = name == UVICORN
+        self._format = (
+            None if format == "json" or _WANTS_NUMBERS.search(format) else NAMED.get(format, format)
+        )
         self._line = compile_format(format)
         self._atoms = _AtomFormats()
-        self._as_uvicorn = name == _UVICORN
 
     def __call__(self, exchange: Exchange) -> logging.LogRecord:
         """Return the record of an exchange."""
-        message: str
+        message = self._format
         args: tuple[object, ...]
         if self._as_uvicorn:
             client = exchange.connection.client if exchange.origin is None else exchange.origin.client
@@ -99,9 +108,10 @@ class Records:
                 exchange.status or GONE,
             )
         else:
-            message = self._line(exchange)[:-1].replace("%", "%%")
+            if message is None:
+                message = self._line(exchange)[:-1].replace("%", "%%")
             args = (Atoms(exchange, self._atoms),)
-        return logging.LogRecord(NAME, logging.INFO, "(access)", 0, message, args, None)
+        return logging.LogRecord(self._name, logging.INFO, "(access)", 0, message, args, None)
 
 
 def logger() -> logging.Logger:
@@ -128,32 +138,40 @@ def tell_failure(error: Exception) -> None:
 
 
 class _AtomFormats(dict[str, "Callable[[Exchange], str]"]):
-    """Atoms -> functions that give their text for an exchange."""
+    """Atoms -> functions that give their text for an exchange; `plain` gives all those without a name."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        # Whatever comes from a client is escaped: no value has the separator.
+        self.plain = compile_format(_SEPARATOR.join(f"%({atom})s" for atom in _PLAIN_ATOMS))
 
     def __missing__(self, atom: str) -> Callable[[Exchange], str]:
         made = self[atom] = compile_format(f"%({atom})s")
         return made
 
 
-class Atoms(Mapping[str, Any]):
-    """gunicorn's atoms of an exchange, escaped as in a line, made when they are asked for.
+class Atoms(dict[str, Any]):
+    """gunicorn's atoms of an exchange, escaped as in a line; those with a name when they are asked for.
 
     As in gunicorn, numbers are numbers (`B`, `T`, `D`, `M`), and `-` stands for what there is not.
     """
 
     def __init__(self, exchange: Exchange, formats: _AtomFormats) -> None:
+        super().__init__(zip(_PLAIN_ATOMS, formats.plain(exchange)[:-1].split(_SEPARATOR), strict=True))
+        for atom in _NUMBERS:
+            self[atom] = int(self[atom])
         self._exchange = exchange
         self._formats = formats
 
-    def __getitem__(self, atom: str) -> Any:
+    def __missing__(self, atom: str) -> str:
         try:
-            text = self._formats[atom](self._exchange)[:-1]
+            return self._formats[atom](self._exchange)[:-1]
         except ValueError:
-            raise KeyError(atom) from None
-        return int(text) if atom in ("B", "T", "D", "M") and text.isdigit() else text
+            return "-"
 
-    def __iter__(self) -> Iterator[str]:
-        return iter(_PLAIN_ATOMS)
-
-    def __len__(self) -> int:
-        return len(_PLAIN_ATOMS)
+    def get(self, atom: str, default: Any = None) -> Any:
+        """Return an atom, or `default` for what there is not."""
+        if atom in self:
+            return self[atom]
+        text = self[atom]
+        return default if text == "-" else text

@@ -91,6 +91,21 @@ def test_every_filter_has_its_say(written: Written) -> None:
     assert written.after(*others, b"/health") == BOTH[1:]
 
 
+@pytest.mark.parametrize("name", ["aserve.access", "gunicorn.access"])
+def test_a_filter_makes_secrets_unreadable(name: str, written: Written) -> None:
+    def hide(record: logging.LogRecord) -> bool:
+        atoms: Any = record.args
+        atoms["r"] = atoms["r"].replace("secret", "...")
+        return True
+
+    logging.getLogger(name).addFilter(hide)
+    logging.getLogger(NAME).addFilter(Without("/health"))
+    handler = Kept()
+    logging.getLogger(NAME).addHandler(handler)
+    assert written.after(b"/?key=secret", b"/health") == ["GET /?key=... HTTP/1.1"]
+    assert ["secret" in record.getMessage() for record in handler.records] == [False]
+
+
 def test_a_logger_alone_changes_nothing(written: Written) -> None:
     """Nor does its level, if it is another server's: applications silence what they have no use for."""
     logging.getLogger("uvicorn.access").setLevel(logging.ERROR)
