@@ -63,7 +63,7 @@ def configure(settings: Settings, *, isolated: bool = True) -> ServerLogger:
     for handler in log.handlers[:] if _applied is None or _applied.error != log.name else old:
         log.removeHandler(handler)
     if _applied is None or _applied.error is None or not _follow_user(log, _applied.error, settings):
-        log.parent = logging.root
+        log.parent, log.record_name = logging.root, log.name
         log.propagate = False  # the application's root handlers would say everything twice
         log.setLevel(settings.log_level.upper())
         log.addHandler(made[0])
@@ -269,6 +269,7 @@ def _follow_user(log: ServerLogger, name: str, settings: Settings) -> bool:
     It is made the parent of ours, so that also what its own parents have holds.
     """
     source = logging.getLogger(name)
+    log.record_name = name
     if source is not log:
         log.parent, log.propagate = source, True
         log.setLevel(logging.NOTSET)

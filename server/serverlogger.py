@@ -52,6 +52,9 @@ class ServerLogger(LastingLogger):
 
     meter: Meter | None = None
 
+    record_name: str = LOGGER
+    """What records are called: as the logger whose configuration holds for this one."""
+
     @property
     def error_log(self) -> logging.Logger:
         """Itself."""
@@ -88,6 +91,10 @@ class ServerLogger(LastingLogger):
             if not super().isEnabledFor(level):
                 return
         super()._log(level, msg, args, exc_info, extra, stack_info, stacklevel + 1)
+
+    def makeRecord(self, name: str, *args: Any, **more: Any) -> logging.LogRecord:  # noqa: N802
+        """Return a record by the name that a user's formatters and filters may look for."""
+        return super().makeRecord(self.record_name, *args, **more)
 
     def callHandlers(self, record: logging.LogRecord) -> None:  # noqa: N802
         """Have the record written, and go on if a handler of the user's raises."""
