@@ -247,6 +247,11 @@ class Certificates:
             raise HookError("ssl_context", error) from error
         if not isinstance(context, ssl.SSLContext):
             raise UsageError(f"ssl_context: the hook returned {context!r}, and not an ssl.SSLContext")
+        if context.protocol == ssl.PROTOCOL_TLS_CLIENT:
+            raise UsageError(
+                "ssl_context: the hook returned a context for clients: make one for a server with "
+                "default_ssl_context_factory() or ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)"
+            )
         context.set_alpn_protocols(list(SPOKEN))
         return context
 

@@ -271,6 +271,23 @@ def test_the_hook_of_tls_without_a_certificate() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("returned", "reason"),
+    [
+        ("None", "the hook returned None, and not an ssl.SSLContext"),
+        # Every connection would be closed, and the log would not say why.
+        (
+            "ssl.create_default_context()",
+            "the hook returned a context for clients: make one for a server with ",
+        ),
+    ],
+)
+def test_the_hook_of_tls_returns_nonsense(returned: str, reason: str) -> None:
+    write("def app(environ, start_response): pass", "main.py")
+    write(f"import ssl\ndef ssl_context(config, make):\n    return {returned}\n")
+    assert f"ssl_context: {reason}" in refused("-c", "conf.py", "--check-config", "main:app", cwd=Path.cwd())
+
+
 def test_a_file_does_not_name_another_one() -> None:
     assert remarks("config = 'other.py'") == ["conf.py:1: config has no effect in a configuration file"]
 
