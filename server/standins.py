@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 _CERT_REQS: Final = ("none", "optional", "required")
 """In the order of the numbers of `ssl`."""
 
+_FINAL: Final = "a hook cannot change settings: write them into the configuration file, as variables"
+
 _FIELDS: Final = {name: option.name for option in OPTIONS for name in (option.name, option.gunicorn)}
 
 
@@ -46,6 +48,15 @@ class Config:
         if name in ("certfile", "keyfile"):
             return value[0] if value else None
         return _CERT_REQS.index(value) if name == "cert_reqs" else value
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if name in _FIELDS or name in BY_NAME:
+            raise AttributeError(_FINAL)
+        super().__setattr__(name, value)
+
+    def set(self, name: str, value: object) -> None:
+        """Raise AttributeError: gunicorn's own has settings changed by hooks."""
+        raise AttributeError(_FINAL)
 
     @property
     def settings(self) -> Mapping[str, Setting]:

@@ -32,6 +32,20 @@ def test_settings_have_both_names_and_gunicorns_values() -> None:
         _ = cfg.keep_alife
 
 
+@pytest.mark.parametrize("name", ["workers", "keepalive", "keep_alive", "post_fork"])
+def test_settings_cannot_be_changed(name: str) -> None:
+    """And hooks that try it are told what to do: nothing would come of it."""
+    cfg = Config(SETTINGS)
+    with pytest.raises(
+        AttributeError, match="cannot change settings: write them into the configuration file"
+    ):
+        setattr(cfg, name, 1)
+    with pytest.raises(AttributeError, match="cannot change settings"):
+        cfg.set(name, 1)
+    cfg.of_the_hook = 1  # a note of its own
+    assert cfg.of_the_hook == 1
+
+
 def test_worker_classes_have_gunicorns_names() -> None:
     for ours, theirs in {"sync": "sync", "gthread": "gthread", "wsgi": "gthread", "asgi": "asgi"}.items():
         cfg = Config(config.resolve({"app": "main:app", "worker_class": ours, "proc_name": "shop"}, {}))
