@@ -144,7 +144,8 @@ SETTINGS: Final[tuple[Foreign, ...]] = (
         flags=("--preload",),
         takes="nothing",
         default=False,
-        note="a reload brings new code all the same",
+        note="a reload brings new code all the same; without effect, and with a warning, for gevent and "
+        "eventlet, whose workers import the application themselves",
     ),
     Foreign(
         name="sendfile",

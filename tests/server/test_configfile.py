@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import signal
 import sys
@@ -13,7 +14,7 @@ import pytest
 
 from aserve import config, configfile
 from aserve.configfile import ConfigFile, ConfigFileError
-from aserve.errors import EXIT_USAGE, describe
+from aserve.errors import EXIT_USAGE, UsageError, describe
 from aserve.options import OPTIONS, Settings
 from tests.server.command import aserve, refused
 
@@ -260,6 +261,27 @@ def test_what_gunicorn_takes() -> None:
     assert settings("forwarded_allow_ips = '10.0.0.1,'").forwarded_allow_ips == ("10.0.0.1",)
     assert settings("forwarded_allow_ips = ','").forwarded_allow_ips == ()
     assert settings("proxy_protocol = 'none'").proxy_protocol == "off"
+
+
+def test_greenlets_are_not_preloaded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files for gunicorn often have both, and are served; who asks us for it is told that it cannot be."""
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: name)
+    both = "worker_class = 'gevent'\npreload_app = True"
+    said: list[object] = []
+    given = {"app": "main:app", "config": write(both)}
+    assert not config.resolve(given, {}, said.append).preload_app
+    assert said == [
+        "conf.py:2: preload_app has no effect with gevent: each worker imports the application, since "
+        "what that makes of its locks and sockets belongs to the process that imports"
+    ]
+    arguments = {"GUNICORN_CMD_ARGS": "--preload"}
+    assert not settings("worker_class = 'eventlet'", arguments).preload_app
+    assert settings("worker_class = 'gthread'\npreload_app = True").preload_app
+    for own in ({"preload_app": True}, {"preload_app": True, "worker_class": "gevent"}):
+        with pytest.raises(UsageError, match="^--preload: not with -k gevent"):
+            settings(both, **own)
+    with pytest.raises(UsageError, match="^ASERVE_PRELOAD_APP: not with -k gevent"):
+        settings(both, {"ASERVE_PRELOAD_APP": "1"})
 
 
 def test_the_hook_of_tls_without_a_certificate() -> None:
