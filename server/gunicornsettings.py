@@ -270,7 +270,7 @@ SETTINGS: Final[tuple[Foreign, ...]] = (
     Foreign(
         name="ssl_context",
         note="called without a certfile as well, for a context of its own; if it wants the default context "
-        "then, the start is refused, where gunicorn would serve plain HTTP",
+        "then, plain HTTP is served, as by gunicorn, with a warning",
     ),
     # Server Mechanics
     Foreign(

@@ -335,7 +335,7 @@ class Settings(TLSSettings):
 
     @property
     def secure(self) -> bool:
-        """Is HTTPS served? Never plain HTTP where a hook shows that something else was meant."""
+        """Is HTTPS served? A hook that does not want it after all is taken out, see reload.py."""
         return bool(self.certfile) or self.hooks.get("ssl_context") is not None
 
 

@@ -284,12 +284,13 @@ def test_greenlets_are_not_preloaded(monkeypatch: pytest.MonkeyPatch) -> None:
         settings(both, {"ASERVE_PRELOAD_APP": "1"})
 
 
-def test_the_hook_of_tls_without_a_certificate() -> None:
-    """gunicorn would not call it; who asks for the default context is told what to do."""
-    write("def app(environ, start_response): pass", "main.py")
-    write("def ssl_context(config, make):\n    return make()\n")
-    assert refused("-c", "conf.py", "--check-config", "main:app", cwd=Path.cwd()).endswith(
-        "name one, or leave the hook out for plain HTTP (gunicorn does not call it without a certfile)"
+def test_the_hook_of_tls_without_a_certificate_in_toml() -> None:
+    """In a file of gunicorn's it does not count, as there; here it was meant."""
+    write("def app(environ, start_response): pass\n\ndef hook(config, make):\n    return make()\n", "main.py")
+    write("ssl_context = 'main.hook'", "some.toml")
+    refusal = refused("-c", "some.toml", "--check-config", "main:app", cwd=Path.cwd())
+    assert refusal.endswith(
+        "the default context needs a certfile: name one, or leave the hook out for plain HTTP"
     )
 
 
