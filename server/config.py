@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.util
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -102,7 +102,9 @@ def resolution(
     try:
         remarks += _apply_worker_class(given)
         if file is not None and file.gunicorns:
-            remarks += _leave_out_preload(given, {entry.option.name for entry in above})
+            from aserve import concessions
+
+            remarks += concessions.make(given, {entry.option.name for entry in above})
         hooks = NO_HOOKS if file is None else file.hooks
         settings = _with_named_sockets(Settings(**_parsed(given), hooks=hooks), given)
         _check(settings, given)
@@ -238,23 +240,6 @@ def _apply_worker_class(given: dict[str, Given]) -> Iterator[str]:
     if what or str(entry.value).strip().lower() != name:
         shown = entry.value.__name__ if isinstance(entry.value, type) else str(entry.value)
         yield Note(f"{entry.source}: {shown} is {name} here{what}")
-
-
-def _leave_out_preload(given: dict[str, Given], own: Collection[str]) -> Iterator[str]:
-    """Leave out what gunicorn's files have and greenlets cannot, unless we were asked for it ourselves.
-
-    Arguments: `own` are the names of what has not come by way of gunicorn's settings.
-    """
-    worker_class, preload = given.get("worker_class"), given.get("preload_app")
-    if worker_class is None or preload is None or "preload_app" in own:
-        return
-    meaning = workerclasses.known(worker_class.value)
-    if meaning is not None and meaning.name in GREENLETS and _parse(preload):
-        del given["preload_app"]
-        yield (
-            f"{preload.source} has no effect with {meaning.name}: each worker imports the application, "
-            "since what that makes of its locks and sockets belongs to the process that imports"
-        )
 
 
 def _with_named_sockets(settings: Settings, given: Mapping[str, Given]) -> Settings:

@@ -277,6 +277,10 @@ def test_greenlets_are_not_preloaded(monkeypatch: pytest.MonkeyPatch) -> None:
     arguments = {"GUNICORN_CMD_ARGS": "--preload"}
     assert not settings("worker_class = 'eventlet'", arguments).preload_app
     assert settings("worker_class = 'gthread'\npreload_app = True").preload_app
+    said.clear()
+    given["config"] = write("worker_class = 'gevent'\npreload_app = 'no'")
+    config.resolve(given, {}, said.append)
+    assert said == []
     for own in ({"preload_app": True}, {"preload_app": True, "worker_class": "gevent"}):
         with pytest.raises(UsageError, match="^--preload: not with -k gevent"):
             settings(both, **own)
@@ -292,6 +296,22 @@ def test_the_hook_of_tls_without_a_certificate_in_toml() -> None:
     assert refusal.endswith(
         "the default context needs a certfile: name one, or leave the hook out for plain HTTP"
     )
+
+
+def test_atoms_that_there_are_not() -> None:
+    """gunicorn writes `-` for them. Files have those of logging, such as %(asctime)s."""
+    said: list[object] = []
+    text = '%(asctime)s %({request_start}c)10s "%(r)s" %({x}i)s %%(z)s %(p)s'
+    given = {"app": "main:app", "config": write(f"access_log_format = {text!r}")}
+    assert config.resolve(given, {}, said.append).access_log_format == '- - "%(r)s" %({x}i)s %%(z)s %(p)s'
+    assert said == [
+        "conf.py:1: access_log_format: %(asctime)s, %({request_start}c)10s: no such atoms, '-' stands for "
+        "them: docs/access-log.md lists them"
+    ]
+    with pytest.raises(UsageError, match=r"^conf\.py:1: access_log_format: '%\(h\)' is not an atom"):
+        settings("access_log_format = '%(h)'")
+    with pytest.raises(UsageError, match=r"--access-logformat: '%\(z\)s' is not an atom"):
+        settings(f"access_log_format = {text!r}", access_log_format="%(z)s")
 
 
 @pytest.mark.parametrize(
