@@ -298,6 +298,23 @@ def test_the_hook_of_tls_without_a_certificate_in_toml() -> None:
     )
 
 
+@pytest.mark.parametrize("name", ["", "shop 1.0"])
+def test_the_server_header_of_gunicorns_module(name: str) -> None:
+    """How files hide gunicorn's name."""
+    gunicorn = pytest.importorskip("gunicorn", reason="needs gunicorn: pip install gunicorn")
+    try:
+        hidden = settings(f"import gunicorn\ngunicorn.SERVER = {name!r}")
+        assert hidden.header == ((b"Server", name.encode()),)
+        assert settings(f"import gunicorn\ngunicorn.SERVER = {name!r}\nheader = ['A:b']").header == (
+            (b"A", b"b"),
+        )
+        assert settings("import gunicorn").header == ()  # as after a reload
+        with pytest.raises(UsageError, match=r"^conf\.py: gunicorn\.SERVER: .* is not plain ASCII"):
+            settings("import gunicorn\ngunicorn.SERVER = 'caf\u00e9'")
+    finally:
+        gunicorn.SERVER = "gunicorn"
+
+
 def test_atoms_that_there_are_not() -> None:
     """gunicorn writes `-` for them. Files have those of logging, such as %(asctime)s."""
     said: list[object] = []
