@@ -177,7 +177,9 @@ class ApplicationStandIn:
         return self._worker.wsgi
 
     def wsgi(self) -> Any:
-        """Return the same."""
+        """Return the application; load it, if that is possible already."""
+        if self._worker.wsgi is None and self._worker.load is not None:
+            self._worker.wsgi = self._worker.load()
         return self._worker.wsgi
 
 
@@ -200,6 +202,8 @@ class WorkerStandIn:
         self.sockets: list[socket.socket] = []
         self.wsgi: Any = None
         """The application, of whichever interface, once it is loaded."""
+        self.load: Callable[[], Any] | None = None
+        """Loads it, in the worker."""
         self.app = ApplicationStandIn(self)
         self.count: Callable[[], int] = lambda: 0
 
