@@ -144,9 +144,21 @@ class Arbiter:
         self.WORKERS: dict[int, WorkerStandIn] = {}
         """Those that have not ended, by pid."""
         self.LISTENERS: list[socket.socket] = []
+        self.worker: WorkerStandIn | None = None
+        """The one of this process, if it has the application."""
 
     def __str__(self) -> str:
         return f"<Arbiter {self.pid}>"
+
+    @property
+    def app(self) -> ApplicationStandIn:
+        """The way to the application. Raises AttributeError in the supervisor, which has none."""
+        if self.worker is None:
+            raise AttributeError(
+                "the supervisor does not import the application: use server.app in post_fork, worker.app in "
+                "post_worker_init, or import in the hook what it needs"
+            )
+        return self.worker.app
 
     @property
     def timeout(self) -> float:

@@ -86,13 +86,17 @@ def test_the_application_before_its_time(option: str, serve: Serve, code: Code, 
     conf(
         "def post_fork(server, worker):\n"
         "    app = worker.app.wsgi()\n"
-        "    assert app is worker.wsgi is worker.app.callable\n"
+        "    assert app is worker.wsgi is worker.app.callable is server.app.wsgi()\n"
         "    print('has', app.__module__, flush=True)\n"
+        "def pre_fork(server, worker):\n"
+        "    assert not server.cfg.preload_app or server.app.callable.__module__ == 'main'\n"
+        "def worker_exit(server, worker):\n"
+        "    print('had', server.app.callable.__module__, flush=True)\n"
     )
     server = serve("-c", "conf.py", option, "main:app")
     get(server, "/")
     server.stop()
-    assert server.lines("stdout") == ["imported", "has main"]
+    assert server.lines("stdout") == ["imported", "has main", "had main"]
 
 
 @LINUX_ONLY

@@ -75,6 +75,10 @@ def test_the_server_and_a_worker() -> None:
     assert (worker.age, worker.ppid, worker.timeout, worker.nr) == (3, server.pid, 15.0, 0)
     assert str(worker) == "<Worker [booting]>"
     assert worker.app.callable is worker.app.wsgi() is None
+    with pytest.raises(AttributeError, match="the supervisor does not import the application"):
+        _ = server.app
+    server.worker = worker
+    assert server.app is worker.app
     worker.wsgi = print
     assert worker.app.callable is worker.app.wsgi() is print
     worker.pid = 5
