@@ -14,7 +14,7 @@ from aserve import identity
 from aserve.errors import UsageError
 from aserve.loghandler import ErrorLogHandler, exchange
 from aserve.loglines import JSONFormatter, LineFormatter, wants_colours
-from aserve.serverlogger import ServerLogger, logger, tell_once
+from aserve.serverlogger import ACCESS_NAMES, ServerLogger, logger, tell_once
 from aserve.streams import STANDARD_ERROR
 
 if TYPE_CHECKING:
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 OTHER_SERVERS: Final = ("gunicorn.error", "uvicorn")
 """Loggers that applications write to because the server that they come from handles them."""
+
+_ACCESS_OF_OTHERS: Final = ACCESS_NAMES[1:]
+_silent: Final = logging.NullHandler()
 
 _configured: object = None
 """What this process, or the one that has forked it, logs by; see `_key`."""
@@ -315,7 +318,8 @@ def _mind_failures(handler: logging.Handler) -> None:
 def _stand_in_for_others(log: ServerLogger) -> None:
     """Have what applications say to another server's logger in our log, unless the user configures that.
 
-    FastAPI applications use `uvicorn.error`, Flask ones take the handlers of `gunicorn.error`.
+    FastAPI applications use `uvicorn.error`, Flask ones take the handlers of `gunicorn.error`. Those that
+    give the first handler of `uvicorn.access` another format find one there, which writes nothing.
     """
     theirs = {name.partition(".")[0] for name in _applied.names} if _applied is not None else set()
     for name in OTHER_SERVERS:
@@ -326,8 +330,14 @@ def _stand_in_for_others(log: ServerLogger) -> None:
             other.propagate = False
             _stood_in.append(name)
 
+    for name in _ACCESS_OF_OTHERS:
+        if name.partition(".")[0] not in theirs and not logging.getLogger(name).handlers:
+            logging.getLogger(name).addHandler(_silent)
+
 
 def _leave_others() -> None:
+    for name in _ACCESS_OF_OTHERS:
+        logging.getLogger(name).removeHandler(_silent)
     for name in _stood_in:
         other = logging.getLogger(name)
         other.handlers.clear()

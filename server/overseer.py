@@ -76,7 +76,10 @@ def open_access_log(settings: Settings) -> AccessLog | None:
     from aserve.accesslog import AccessLogs
 
     log = AccessLogs(settings)
-    if not any(name in logging.root.manager.loggerDict for name in ACCESS_NAMES):
+    table = logging.root.manager.loggerDict
+    if ACCESS_NAMES[0] not in table and not any(
+        getattr(table.get(name), "filters", ()) for name in ACCESS_NAMES
+    ):
         return log
     from aserve.accesschoice import choose
 

@@ -280,6 +280,29 @@ def test_loggers_of_other_servers_lead_to_our_log(script: Script) -> None:
     ]
 
 
+def test_access_loggers_of_other_servers_have_a_handler(script: Script) -> None:
+    """Applications give the first one of them another format when they start; it is not the access log's."""
+    done = script("""
+        import logging
+        from aserve import logs
+        from aserve.options import Settings
+        settings = Settings(app="main:app")
+        logs.configure(settings)
+        logs.configure(settings)
+        logging.basicConfig(format="root %(message)s")
+        for name in ("gunicorn.access", "uvicorn.access"):
+            [handler] = logging.getLogger(name).handlers
+            handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
+            logging.getLogger(name).warning("by the application")  # uvicorn's leads to the error log
+        given = {"version": 1, "loggers": {"uvicorn.access": {"level": "INFO"}}}
+        logs.configure(Settings(app="main:app", log_config_dict=given))
+        print([logging.getLogger(name).handlers for name in ("uvicorn.access", "aserve.access")])
+    """)
+    assert done.status == 0
+    assert re.fullmatch(r"root by the application\n\[.*\] \[WARNING\] by the application\n", done.err)
+    assert done.out == "[[], []]\n"
+
+
 def test_gunicorns_root_needs_gunicorns_handler(tmp_path: Path) -> None:
     """gunicorn ends as well; which root is meant stands nowhere in the user's own file."""
     handlers = {"a": {"class": "logging.StreamHandler"}}
