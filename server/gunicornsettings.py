@@ -68,7 +68,10 @@ SETTINGS: Final[tuple[Foreign, ...]] = (
         default="./gunicorn.conf.py",
         note="gunicorn.conf.py is only read if it is named; TOML is understood as well",
     ),
-    Foreign(name="wsgi_app", note="also an ASGI application, and `module:factory()`"),
+    Foreign(
+        name="wsgi_app",
+        note="also an ASGI application; a factory with its arguments as well, `module:factory('production')`",
+    ),
     # Server Socket
     Foreign(
         name="bind",

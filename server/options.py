@@ -49,7 +49,7 @@ class Settings(TLSSettings):
         default_text="none, it has to be given",
         gunicorn="wsgi_app",
         help="What to serve: module:attribute such as main:app, module:factory() for what a factory "
-        "returns, or a module alone for its 'application' or 'app'.",
+        "returns (plain values can be its arguments), or a module alone for its 'application' or 'app'.",
     )
     worker_class: str = option(
         "-k",
