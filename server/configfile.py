@@ -7,12 +7,14 @@ supervisor: at the start, and again at every reload, without a trace of the time
 
 from __future__ import annotations
 
+import importlib
 import os
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Final, Self
 
+from aserve import workerclasses
 from aserve.declaration import Option
 from aserve.footprint import Footprint, about_threads
 from aserve.hooks import Hooks
@@ -74,6 +76,8 @@ def _read_python(source: PythonSource, options: tuple[Option, ...]) -> ConfigFil
         except (Exception, SystemExit) as error:
             raise source.explained(error) from error
         variables = {name: value for name, value in vars(module).items() if not name.startswith("_")}
+        if isinstance(variables.get("worker_class"), str):
+            variables["worker_class"] = _worker_class(variables["worker_class"])
         names = Names(
             source,
             variables,
@@ -86,6 +90,18 @@ def _read_python(source: PythonSource, options: tuple[Option, ...]) -> ConfigFil
         about = about_threads(source.name, footprint.threads)
         return replace(found, remarks=(*found.remarks, about))
     return found
+
+
+def _worker_class(name: str) -> object:
+    """Return the class that is named by its path, if it derives from a known one, else the name."""
+    module, _, attribute = name.strip().rpartition(".")
+    if not module or workerclasses.known(name) is not None:
+        return name
+    try:
+        found = getattr(importlib.import_module(module), attribute)
+    except (Exception, SystemExit):  # it is told that the name is not known
+        return name
+    return found if isinstance(found, type) and workerclasses.known(found) is not None else name
 
 
 def _forget_server() -> None:

@@ -315,6 +315,22 @@ def test_the_server_header_of_gunicorns_module(name: str) -> None:
         gunicorn.SERVER = "gunicorn"
 
 
+def test_a_worker_class_of_the_users() -> None:
+    """By its path, as uvicorn's documentation has it; what it derives from is what counts."""
+    write(
+        "Base = type('UvicornWorker', (), {'__module__': 'uvicorn.workers'})\n"
+        "class Own(Base):\n    CONFIG_KWARGS = {'http': 'h11', 'loop': 'asyncio'}\n"
+        "class Other: pass\n",
+        "ownworkers.py",
+    )
+    found = settings("worker_class = 'ownworkers.Own'")
+    assert (found.worker_class, found.http, found.loop) == ("asgi", "h11", "asyncio")
+    assert "ownworkers" not in sys.modules
+    for name in ("ownworkers.Other", "ownworkers.Nothing", "no_such.Worker"):
+        with pytest.raises(UsageError, match=r"conf\.py:1: worker_class: .* is not known.* derives from$"):
+            settings(f"worker_class = {name!r}")
+
+
 def test_atoms_that_there_are_not() -> None:
     """gunicorn writes `-` for them. Files have those of logging, such as %(asctime)s."""
     said: list[object] = []
