@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import logging.config
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from aserve.accesschoice import ChosenLog
 from aserve.accesslogger import NAME, AccessLogger
 from aserve.overseer import open_access_log
 from aserve.serverlogger import ACCESS_NAMES, logger
+from tests.server.conftest import Script
 from tests.server.test_accesslogger import Finished, Kept
 
 
@@ -164,14 +164,16 @@ def test_filters_of_hooks_outlive_a_configuration() -> None:
     assert [record.getMessage() for record in handler.records] == ["/"]
 
 
-def test_dict_config_does_not_silence_a_configured_logger() -> None:
-    """It disables the loggers that it is not told of."""
-    handler = Kept()
-    logging.getLogger(NAME).addHandler(handler)
-    logger()
-    assert AccessLogger(NAME, "%(U)s").is_heard
-    logging.config.dictConfig({"version": 1})
-    log = AccessLogger(NAME, "%(U)s")
-    exchange: Any = Finished()
-    log.log(exchange)
-    assert len(handler.records) == 1
+def test_dict_config_does_not_silence_a_configured_logger(script: Script) -> None:
+    """It disables the loggers that it is not told of; the server's is made before."""
+    done = script("""
+                from aserve.accesslogger import NAME, AccessLogger
+        from tests.server.test_accesslogger import Finished, Kept
+        from aserve.serverlogger import logger
+        handler = Kept()
+        logger().access_log.addHandler(handler)
+        logging.config.dictConfig({"version": 1})
+        AccessLogger(NAME, "%(U)s").log(Finished())
+        print(len(handler.records))
+    """)
+    assert (done.status, done.out) == (0, "1\n"), done
