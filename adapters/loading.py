@@ -29,8 +29,9 @@ class ApplicationLoadError(Exception):
 def load_application(spec: str, factory: bool = False) -> Any:
     """Import and return the application.
 
-    spec: `module:attribute` (the attribute may have dots), `module:factory()`, or `module` alone
-    for its `application` or `app`. factory: call what was found, without arguments.
+    spec: `module:attribute` (the attribute may have dots), `module:factory()`, also with plain values
+    as arguments, or `module` alone for its `application` or `app`. factory: call what was found, without
+    arguments.
     Raises `ApplicationLoadError` with a message for the user.
     """
     module_name, colon, attribute = spec.strip().partition(":")
@@ -43,17 +44,12 @@ def load_application(spec: str, factory: bool = False) -> Any:
         raise ApplicationLoadError(
             f"{module_name!r} is a path, not a module: write {suggestion}:{attribute or 'app'}"
         )
-    called = attribute.endswith("()")
-    if "(" in attribute.removesuffix("()"):
-        name = attribute.partition("(")[0]
-        raise ApplicationLoadError(
-            f"{spec!r}: a factory is called without arguments: write {module_name}:{name}(), and have "
-            "the rest come from the environment"
-        )
+    called = "(" in attribute
+    name, arguments, keywords = _read_call(attribute, spec) if called else (attribute, (), {})
     module = _import(module_name)
-    app = _find(module, module_name, attribute.removesuffix("()"))
+    app = _find(module, module_name, name)
     if factory or called:
-        app = _call(app, spec)
+        app = _call(app, spec, *arguments, **keywords)
     return app
 
 
@@ -63,6 +59,26 @@ def given_application(app: Any, factory: bool = False) -> Any:
     Raises `ApplicationLoadError`.
     """
     return _call(app, getattr(app, "__qualname__", type(app).__qualname__)) if factory else app
+
+
+def _read_call(text: str, spec: str) -> tuple[str, tuple[Any, ...], dict[str, Any]]:
+    """Return what a call such as `create_app('production', debug=False)` names, and its arguments."""
+    if text.endswith("()"):
+        return text.removesuffix("()"), (), {}
+    import ast  # for the few that have arguments
+
+    try:
+        call = ast.parse(text, mode="eval").body
+        if not isinstance(call, ast.Call) or not all(each.arg for each in call.keywords):
+            raise ValueError
+        arguments = tuple(map(ast.literal_eval, call.args))
+        keywords = {str(each.arg): ast.literal_eval(each.value) for each in call.keywords}
+    except (SyntaxError, ValueError):
+        raise ApplicationLoadError(
+            f"{spec!r} is no call of a factory with plain values: write MODULE:FACTORY(), or one as in "
+            "main:create_app('production')"
+        ) from None
+    return ast.unparse(call.func), arguments, keywords
 
 
 def _import(name: str) -> Any:
@@ -126,11 +142,11 @@ def _nearest(module: Any, attribute: str) -> str:
     return f"did you mean {close[0]!r}?" if close else "name the application's variable behind the colon"
 
 
-def _call(app: Any, spec: str) -> Any:
+def _call(app: Any, spec: str, *arguments: Any, **keywords: Any) -> Any:
     if not callable(app):
         raise ApplicationLoadError(f"{spec!r} is not callable, so it is no application factory")
     try:
-        made = app()
+        made = app(*arguments, **keywords)
     except (Exception, SystemExit) as error:
         raise ApplicationLoadError(
             f"the application factory {spec!r} failed: {one_line(error)}", error

@@ -147,7 +147,11 @@ class TLSTransport(asyncio.Transport, asyncio.Protocol):
                 data = b""
             except ssl.SSLError as error:
                 self._flush()  # OpenSSL says to the client as well what was wrong
-                self._break(f"what was received is not TLS: {reason_of(error)}")
+                reason = reason_of(error)
+                what = (
+                    "the client has broken off TLS" if "alert" in reason else "what was received is not TLS"
+                )
+                self._break(f"{what}: {reason}")
                 return
             if not data:
                 self._end()

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 from aserve import identity
 from aserve.errors import UsageError
-from aserve.logformat import compile_format, reads_environ
+from aserve.logformat import Formatter, compile_format, reads_environ
 from aserve.logs import program
 from aserve.logtargets import SyslogLines, Target, is_journal, make_target
 from aserve.protocols.threads import allocate_lock, start_new_thread
@@ -97,6 +97,11 @@ class AccessLog:
         if self._resting:
             self._resting = False
             self._wake.put(None)
+
+    def format_by(self, formatter: Formatter) -> None:
+        """Have lines made by `formatter` from here on; entries of a journal stay as they are."""
+        if not self._target.journal:
+            self._format = formatter
 
     def reopen(self) -> None:
         """Go on in what has the target's name now. No line is lost, nor written to neither."""
@@ -212,6 +217,11 @@ class AccessLogs:
         for log in self._logs:
             log.log(exchange)
 
+    def format_by(self, formatter: Formatter) -> None:
+        """Have lines made by `formatter` from here on."""
+        for log in self._logs:
+            log.format_by(formatter)
+
     def reopen(self) -> None:
         """Go on in what has the names of the targets now."""
         for log in self._logs:
@@ -233,14 +243,19 @@ def view(app: WSGIApp, settings: Settings) -> WSGIApp:
 
 
 def _letting_go(log: Callable[[Exchange], None]) -> Callable[[Exchange], None]:
-    """Have exchanges give up the environ that `view` has them keep: it leads back to them."""
+    """Have exchanges give up the environ that `view` has them keep."""
 
     def call(exchange: Exchange) -> None:
         log(exchange)
-        if hasattr(exchange, "kept_environ"):
-            del exchange.kept_environ
+        let_go(exchange)
 
     return call
+
+
+def let_go(exchange: Exchange) -> None:
+    """Have an exchange give up the environ, if it keeps one: it leads back to it."""
+    if hasattr(exchange, "kept_environ"):
+        del exchange.kept_environ
 
 
 def check(settings: Settings) -> None:

@@ -44,6 +44,10 @@ _VERSIONS: Final = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3
 _log = logging.getLogger("aserve")
 
 
+class NoCertificate(Exception):
+    """gunicorn's hook wants the context of certificates that nobody has named."""
+
+
 class Certificates:
     """What one generation of workers serves with. `load` makes it.
 
@@ -67,7 +71,8 @@ class Certificates:
     def load(cls, settings: Settings) -> Certificates | None:
         """What the settings say, None for plain HTTP; says in the log what is about to expire.
 
-        Raises UsageError for files that cannot be used, HookError if the hook fails.
+        Raises UsageError for files that cannot be used, HookError if the hook fails, NoCertificate if
+        plain HTTP is what gunicorn would serve by this file: it does not call the hook then.
         """
         if settings.keyfile and not settings.certfile:
             raise UsageError("--keyfile: there is no --certfile: name the certificate's file as well")
@@ -230,9 +235,11 @@ class Certificates:
 
         def default_ssl_context_factory() -> ssl.SSLContext:
             if not self._settings.certfile:
+                if not (self._settings.config or "").endswith(".toml"):
+                    raise NoCertificate
                 raise UsageError(
                     "ssl_context: the default context needs a certfile: name one, or leave the hook out for "
-                    "plain HTTP (gunicorn does not call it without a certfile)"
+                    "plain HTTP"
                 )
             return self._choosing()
 
@@ -241,12 +248,17 @@ class Certificates:
         try:
             with around:
                 context = hook(Config(self._settings), default_ssl_context_factory)
-        except UsageError:
+        except (UsageError, NoCertificate):
             raise
         except BaseException as error:
             raise HookError("ssl_context", error) from error
         if not isinstance(context, ssl.SSLContext):
             raise UsageError(f"ssl_context: the hook returned {context!r}, and not an ssl.SSLContext")
+        if context.protocol == ssl.PROTOCOL_TLS_CLIENT:
+            raise UsageError(
+                "ssl_context: the hook returned a context for clients: make one for a server with "
+                "default_ssl_context_factory() or ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)"
+            )
         context.set_alpn_protocols(list(SPOKEN))
         return context
 

@@ -18,8 +18,8 @@ from aserve.options import OPTIONS
 
 _ABOUT = """Serve the ASGI or WSGI application APP.
 
-APP is module:attribute such as main:app, module:factory() for what a factory returns, or a module
-alone for its 'application' or 'app'.
+APP is module:attribute such as main:app, module:factory() for what a factory returns
+(plain values can be its arguments), or a module alone for its 'application' or 'app'.
 
 \b
   aserve main:app                         on http://127.0.0.1:8000

@@ -101,6 +101,10 @@ def resolution(
     remarks += file.remarks if file is not None else ()
     try:
         remarks += _apply_worker_class(given)
+        if file is not None and file.gunicorns:
+            from aserve import concessions
+
+            remarks += concessions.make(given, {entry.option.name for entry in above})
         hooks = NO_HOOKS if file is None else file.hooks
         settings = _with_named_sockets(Settings(**_parsed(given), hooks=hooks), given)
         _check(settings, given)

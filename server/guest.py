@@ -175,7 +175,7 @@ class Guest(Overseer):
         app = worker.load(settings, runner)
         adapter, self._runner = worker.adapt(app, settings, loop, runner, options)
         self.state = state_of(adapter)
-        self._certificates = load_certificates(settings)
+        _, self._certificates = load_certificates(settings)
         copies = [sock.dup() for sock in self._listening]
         for copy in copies:
             copy.setblocking(False)

@@ -68,7 +68,10 @@ SETTINGS: Final[tuple[Foreign, ...]] = (
         default="./gunicorn.conf.py",
         note="gunicorn.conf.py is only read if it is named; TOML is understood as well",
     ),
-    Foreign(name="wsgi_app", note="also an ASGI application, and `module:factory()`"),
+    Foreign(
+        name="wsgi_app",
+        note="also an ASGI application; a factory with its arguments as well, `module:factory('production')`",
+    ),
     # Server Socket
     Foreign(
         name="bind",
@@ -144,7 +147,8 @@ SETTINGS: Final[tuple[Foreign, ...]] = (
         flags=("--preload",),
         takes="nothing",
         default=False,
-        note="a reload brings new code all the same",
+        note="a reload brings new code all the same; without effect, and with a warning, for gevent and "
+        "eventlet, whose workers import the application themselves",
     ),
     Foreign(
         name="sendfile",
@@ -227,8 +231,8 @@ SETTINGS: Final[tuple[Foreign, ...]] = (
         flags=("--logger-class",),
         default="gunicorn.glogging.Logger",
         harmless=("gunicorn.instrument.statsd.Statsd",),
-        why="the server has one way to log; handlers can be added to the loggers aserve and aserve.access "
-        "in a hook",
+        why="the server has one way to log; hooks can add filters and handlers to server.log.error_log and "
+        "server.log.access_log",
     ),
     Foreign(name="logconfig", flags=("--log-config",)),
     Foreign(name="logconfig_dict", default={}),
@@ -269,7 +273,7 @@ SETTINGS: Final[tuple[Foreign, ...]] = (
     Foreign(
         name="ssl_context",
         note="called without a certfile as well, for a context of its own; if it wants the default context "
-        "then, the start is refused, where gunicorn would serve plain HTTP",
+        "then, plain HTTP is served, as by gunicorn, with a warning",
     ),
     # Server Mechanics
     Foreign(

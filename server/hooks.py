@@ -193,6 +193,12 @@ class Hooks:
         """Return the function of that name, if the file has it; raise KeyError if there is no such hook."""
         return self._functions.get(BY_NAME[name].name)
 
+    def without(self, name: str) -> Hooks:
+        """Return the others."""
+        return Hooks(
+            {each: self._functions[each] for each in self._functions if each != name}, self.footprint
+        )
+
     def call(self, name: str, *arguments: object) -> None:
         """Call the function of that name, if the file has it. Raises HookError."""
         function = self.get(name)

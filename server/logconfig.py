@@ -18,15 +18,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from aserve.errors import UsageError
+from aserve.serverlogger import ACCESS_NAMES
 
 if TYPE_CHECKING:
     from aserve.options import Settings
 
 ERROR_NAMES: Final = ("aserve", "gunicorn.error", "uvicorn.error", "uvicorn")
-"""Loggers whose configuration holds for the error log; the first one that is configured counts."""
-
-ACCESS_NAMES: Final = ("aserve.access", "gunicorn.access", "uvicorn.access")
-"""The same for the access log."""
+"""Loggers whose configuration holds for the error log; the first one that is configured counts. Those for the
+access log are `ACCESS_NAMES`."""
 
 _FORMATS: Final = {".json": "JSON", ".yaml": "YAML", ".yml": "YAML", ".toml": "TOML"}
 
@@ -60,6 +59,9 @@ _GUNICORNS_DEFAULTS: Final[dict[str, Any]] = {
 """What gunicorn adds to `logconfig_dict` and `logconfig_json`, key by key at the top level: files that
 say no more than another formatter rely on it."""
 
+_filters: list[tuple[logging.Logger, Any]] = []
+"""Those that the configuration before has added to these loggers; others are of hooks, and stay."""
+
 Content: TypeAlias = "dict[str, Any] | configparser.RawConfigParser"
 
 
@@ -84,10 +86,12 @@ def apply(settings: Settings) -> Applied:
     """Apply the configuration. Raises UsageError if it cannot be read or is not one."""
     where, content = _read(settings)
     # What one before has left would hold on, where this one says nothing.
-    for name in (*ERROR_NAMES, *ACCESS_NAMES):
-        logger = logging.getLogger(name)
+    loggers = [logging.getLogger(name) for name in (*ERROR_NAMES, *ACCESS_NAMES)]
+    for logger in loggers:
         logger.setLevel(logging.NOTSET)
-        logger.filters.clear()
+    for logger, each in _filters:
+        logger.removeFilter(each)
+    others = {logger.name: logger.filters[:] for logger in loggers}
     try:
         if isinstance(content, configparser.RawConfigParser):
             names = _ini_names(content)
@@ -101,6 +105,9 @@ def apply(settings: Settings) -> Applied:
         if isinstance(content, dict) and content.get("root") is _GUNICORNS_DEFAULTS["root"]:
             advice += ", or write a root of its own: this one is gunicorn's, with the handler console"
         raise UsageError(f"{where}: {_reason(error)}: {advice}") from error
+    _filters[:] = [
+        (logger, each) for logger in loggers for each in logger.filters if each not in others[logger.name]
+    ]
     return Applied(
         next((name for name in ERROR_NAMES if name in names), None),
         next((name for name in ACCESS_NAMES if name in names), None),

@@ -176,6 +176,25 @@ def reads_environ(text: str) -> bool:
     return any(atom.startswith("{") and atom.endswith("}e") for atom in atoms)
 
 
+def without_unknown_atoms(text: str) -> tuple[str, list[str]]:
+    """Return a format with `-` for atoms that there are not, and these."""
+    unknown: list[str] = []
+
+    def known(piece: re.Match[str]) -> str:
+        name = piece["atom"]
+        if name is None or name == "p" or name in _ATOMS or name in _HEADER_ATOMS or _named_atom(name):
+            return piece[0]
+        unknown.append(piece[0])
+        return "-"
+
+    return _PIECE.sub(known, text), unknown
+
+
+def _named_atom(name: str) -> bool:
+    """Is it one as in {name}i?"""
+    return len(name) > 3 and name[0] == "{" and name[-2] == "}" and name[-1] in "ioe"
+
+
 class _Compiler:
     """Writes the source of one formatter."""
 
@@ -264,7 +283,7 @@ class _Compiler:
         if name in _HEADER_ATOMS:
             variable = _variable(self._request, _HEADER_ATOMS[name], "request")
             return _value("escaped_user(%s)" if name == "u" else "values[%s]", variable)
-        if len(name) > 3 and name[0] == "{" and name[-2] == "}" and name[-1] in "ioe":
+        if _named_atom(name):
             return self._named(name[1:-2], name[-1])
         raise ValueError(f"'%({name})s' is not an atom: known are {_KNOWN}")
 

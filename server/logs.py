@@ -14,7 +14,7 @@ from aserve import identity
 from aserve.errors import UsageError
 from aserve.loghandler import ErrorLogHandler, exchange
 from aserve.loglines import JSONFormatter, LineFormatter, wants_colours
-from aserve.serverlogger import ServerLogger, logger, tell_once
+from aserve.serverlogger import ACCESS_NAMES, ServerLogger, logger, tell_once
 from aserve.streams import STANDARD_ERROR
 
 if TYPE_CHECKING:
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 OTHER_SERVERS: Final = ("gunicorn.error", "uvicorn")
 """Loggers that applications write to because the server that they come from handles them."""
+
+_ACCESS_OF_OTHERS: Final = ACCESS_NAMES[1:]
+_silent: Final = logging.NullHandler()
 
 _configured: object = None
 """What this process, or the one that has forked it, logs by; see `_key`."""
@@ -63,7 +66,7 @@ def configure(settings: Settings, *, isolated: bool = True) -> ServerLogger:
     for handler in log.handlers[:] if _applied is None or _applied.error != log.name else old:
         log.removeHandler(handler)
     if _applied is None or _applied.error is None or not _follow_user(log, _applied.error, settings):
-        log.parent = logging.root
+        log.parent, log.record_name = logging.root, log.name
         log.propagate = False  # the application's root handlers would say everything twice
         log.setLevel(settings.log_level.upper())
         log.addHandler(made[0])
@@ -269,6 +272,7 @@ def _follow_user(log: ServerLogger, name: str, settings: Settings) -> bool:
     It is made the parent of ours, so that also what its own parents have holds.
     """
     source = logging.getLogger(name)
+    log.record_name = name
     if source is not log:
         log.parent, log.propagate = source, True
         log.setLevel(logging.NOTSET)
@@ -314,7 +318,8 @@ def _mind_failures(handler: logging.Handler) -> None:
 def _stand_in_for_others(log: ServerLogger) -> None:
     """Have what applications say to another server's logger in our log, unless the user configures that.
 
-    FastAPI applications use `uvicorn.error`, Flask ones take the handlers of `gunicorn.error`.
+    FastAPI applications use `uvicorn.error`, Flask ones take the handlers of `gunicorn.error`. Those that
+    give the first handler of `uvicorn.access` another format find one there, which writes nothing.
     """
     theirs = {name.partition(".")[0] for name in _applied.names} if _applied is not None else set()
     for name in OTHER_SERVERS:
@@ -325,8 +330,14 @@ def _stand_in_for_others(log: ServerLogger) -> None:
             other.propagate = False
             _stood_in.append(name)
 
+    for name in _ACCESS_OF_OTHERS:
+        if name.partition(".")[0] not in theirs and not logging.getLogger(name).handlers:
+            logging.getLogger(name).addHandler(_silent)
+
 
 def _leave_others() -> None:
+    for name in _ACCESS_OF_OTHERS:
+        logging.getLogger(name).removeHandler(_silent)
     for name in _stood_in:
         other = logging.getLogger(name)
         other.handlers.clear()

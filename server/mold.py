@@ -200,6 +200,8 @@ class MoldProcess:
         """Fork a worker through a go-between; return its pid when the go-between has ended."""
         generation = self.generation
         stand_in = self._hooks.worker(generation.settings, generation.sockets, request["age"])
+        stand_in.wsgi = self._app
+        self._hooks.arbiter.worker = stand_in
         self._hooks.call("pre_fork", generation.settings, stand_in)
         reader, writer = os.pipe()
         try:

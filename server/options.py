@@ -49,7 +49,7 @@ class Settings(TLSSettings):
         default_text="none, it has to be given",
         gunicorn="wsgi_app",
         help="What to serve: module:attribute such as main:app, module:factory() for what a factory "
-        "returns, or a module alone for its 'application' or 'app'.",
+        "returns (plain values can be its arguments), or a module alone for its 'application' or 'app'.",
     )
     worker_class: str = option(
         "-k",
@@ -335,7 +335,7 @@ class Settings(TLSSettings):
 
     @property
     def secure(self) -> bool:
-        """Is HTTPS served? Never plain HTTP where a hook shows that something else was meant."""
+        """Is HTTPS served? A hook that does not want it after all is taken out, see reload.py."""
         return bool(self.certfile) or self.hooks.get("ssl_context") is not None
 
 

@@ -6,6 +6,7 @@ supervisor or inside another program, derive from `Overseer`.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable
 from typing import Protocol, TypeAlias
@@ -16,6 +17,7 @@ from aserve.messages import Channel, Draining, Failed, Ready, Tired
 from aserve.options import Settings
 from aserve.processes import limit_leaving
 from aserve.protocols.exchange import Exchange
+from aserve.serverlogger import ACCESS_NAMES
 from aserve.sharedpage import Slot
 
 News: TypeAlias = Ready | Failed | Draining | Tired
@@ -73,7 +75,15 @@ def open_access_log(settings: Settings) -> AccessLog | None:
         return None
     from aserve.accesslog import AccessLogs
 
-    return AccessLogs(settings)
+    log = AccessLogs(settings)
+    table = logging.root.manager.loggerDict
+    if ACCESS_NAMES[0] not in table and not any(
+        getattr(table.get(name), "filters", ()) for name in ACCESS_NAMES
+    ):
+        return log
+    from aserve.accesschoice import choose
+
+    return choose(log, settings.access_log_format)
 
 
 class Supervision(Overseer):

@@ -7,6 +7,7 @@ What can fail before there are workers, such as the configuration, fails before 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import logging
 import math
 import time
@@ -83,7 +84,7 @@ class Reloads:
         try:
             settings = self._load()
             _enter(settings)
-            certificates = load_certificates(settings)
+            settings, certificates = load_certificates(settings)
             sockets = self._addresses.open(settings)
             self._hooks.listen(sockets)
             self._hooks.call("on_reload", settings)
@@ -131,13 +132,21 @@ class Reloads:
         ]
 
 
-def load_certificates(settings: Settings) -> Certificates | None:
-    """Return what the settings want to serve with; raise UsageError or HookError if it cannot be used."""
-    if not settings.secure and not settings.keyfile:
-        return None
-    from aserve.certificates import Certificates  # with TLS, only where it is wanted
+def load_certificates(settings: Settings) -> tuple[Settings, Certificates | None]:
+    """Return the settings that hold, and what they serve with; raise UsageError or HookError if it cannot be.
 
-    return Certificates.load(settings)
+    A file of gunicorn's may have its hook for TLS without a certificate, as gunicorn's own example has: then
+    the hook does not count.
+    """
+    if not settings.secure and not settings.keyfile:
+        return settings, None
+    from aserve.certificates import Certificates, NoCertificate  # with TLS, only where it is wanted
+
+    try:
+        return settings, Certificates.load(settings)
+    except NoCertificate:
+        _log.warning("the hook ssl_context has no effect without a certfile: plain HTTP is served")
+        return dataclasses.replace(settings, hooks=settings.hooks.without("ssl_context")), None
 
 
 def _described(error: BaseException) -> str:

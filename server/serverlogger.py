@@ -9,6 +9,9 @@ from typing import Any, Final, Protocol
 
 LOGGER: Final = "aserve"
 
+ACCESS_NAMES: Final = ("aserve.access", "gunicorn.access", "uvicorn.access")
+"""Loggers whose configuration holds for the access log; the first one that is configured counts."""
+
 
 class Meter(Protocol):
     """Who counts what is logged, see statsd.py."""
@@ -23,15 +26,13 @@ class Meter(Protocol):
         """Close what it has open: this process is another one than the one that measures with it."""
 
 
-class ServerLogger(logging.Logger):
-    """A logger that `disabled` does not silence, and whose handlers cannot harm who logs.
+class LastingLogger(logging.Logger):
+    """A logger that `disabled` does not silence.
 
     `logging.config.dictConfig` disables every logger that it is not told of, by default. That is
     an application's way to arrange its own loggers and must not cost the server's lines. Who wants
-    another place or level for them can configure `aserve` there by its name.
+    another place or level for them can configure it there by its name.
     """
-
-    meter: Meter | None = None
 
     @property
     def disabled(self) -> bool:
@@ -41,6 +42,30 @@ class ServerLogger(logging.Logger):
     @disabled.setter
     def disabled(self, value: bool) -> None:
         pass
+
+
+class ServerLogger(LastingLogger):
+    """The logger `aserve`, whose handlers cannot harm who logs.
+
+    It has what hooks know of gunicorn's logger object, which is none of Python's.
+    """
+
+    meter: Meter | None = None
+
+    record_name: str = LOGGER
+    """What records are called: as the logger whose configuration holds for this one."""
+
+    @property
+    def error_log(self) -> logging.Logger:
+        """Itself."""
+        return self
+
+    @property
+    def access_log(self) -> logging.Logger:
+        """The logger `aserve.access`, see accesschoice.py."""
+        from aserve import accesslogger  # for the few hooks that ask for it
+
+        return accesslogger.logger()
 
     def isEnabledFor(self, level: int) -> bool:  # noqa: N802
         """Tell whether a record of `level` is of use: metrics are, whatever the level."""
@@ -66,6 +91,10 @@ class ServerLogger(logging.Logger):
             if not super().isEnabledFor(level):
                 return
         super()._log(level, msg, args, exc_info, extra, stack_info, stacklevel + 1)
+
+    def makeRecord(self, name: str, *args: Any, **more: Any) -> logging.LogRecord:  # noqa: N802
+        """Return a record by the name that a user's formatters and filters may look for."""
+        return super().makeRecord(self.record_name, *args, **more)
 
     def callHandlers(self, record: logging.LogRecord) -> None:  # noqa: N802
         """Have the record written, and go on if a handler of the user's raises."""

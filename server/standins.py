@@ -6,21 +6,24 @@ in the supervisor before a fork is there in the worker.
 
 from __future__ import annotations
 
-import logging
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from aserve import identity
 from aserve.hooks import BY_NAME
 from aserve.options import OPTIONS
+from aserve.serverlogger import logger
 
 if TYPE_CHECKING:
     from aserve.options import Settings
 
 _CERT_REQS: Final = ("none", "optional", "required")
 """In the order of the numbers of `ssl`."""
+
+_FINAL: Final = "a hook cannot change settings: write them into the configuration file, as variables"
 
 _FIELDS: Final = {name: option.name for option in OPTIONS for name in (option.name, option.gunicorn)}
 
@@ -45,6 +48,33 @@ class Config:
         if name in ("certfile", "keyfile"):
             return value[0] if value else None
         return _CERT_REQS.index(value) if name == "cert_reqs" else value
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if name in _FIELDS or name in BY_NAME:
+            raise AttributeError(_FINAL)
+        super().__setattr__(name, value)
+
+    def set(self, name: str, value: object) -> None:
+        """Raise AttributeError: gunicorn's own has settings changed by hooks."""
+        raise AttributeError(_FINAL)
+
+    @property
+    def settings(self) -> Mapping[str, Setting]:
+        """Each of gunicorn's by its name, as an object with `name`, `value` and `get()`."""
+        from aserve.gunicornsettings import BY_NAME as GUNICORN  # for the few hooks that ask for one
+
+        return {name: Setting(name, getattr(self, name)) for name in GUNICORN}
+
+    @property
+    def worker_class_str(self) -> str:
+        """The name of the worker class: gunicorn's where it has one of that kind."""
+        name: str = self._settings.worker_class
+        return "gthread" if name == "wsgi" else name
+
+    @property
+    def proc_name(self) -> str:
+        """What the server is called: by default, after the application."""
+        return self._settings.proc_name or self._settings.app
 
     @property
     def is_ssl(self) -> bool:
@@ -76,6 +106,18 @@ class Config:
         ]
 
 
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """A setting as hooks find it in gunicorn's `cfg.settings`."""
+
+    name: str
+    value: Any
+
+    def get(self) -> Any:
+        """Return its value."""
+        return self.value
+
+
 def _default_of(name: str) -> object:
     """Return gunicorn's default of a setting that means nothing here."""
     from aserve.gunicornsettings import BY_NAME as GUNICORN  # for the few hooks that ask for one
@@ -93,7 +135,7 @@ class Arbiter:
 
     def __init__(self, settings: Settings) -> None:
         self.cfg = Config(settings)
-        self.log = logging.getLogger("aserve")
+        self.log = logger()
         self.pid = os.getpid()
         self.master_pid = 0
         self.worker_age = 0
@@ -102,9 +144,21 @@ class Arbiter:
         self.WORKERS: dict[int, WorkerStandIn] = {}
         """Those that have not ended, by pid."""
         self.LISTENERS: list[socket.socket] = []
+        self.worker: WorkerStandIn | None = None
+        """The one of this process, if it has the application."""
 
     def __str__(self) -> str:
         return f"<Arbiter {self.pid}>"
+
+    @property
+    def app(self) -> ApplicationStandIn:
+        """The way to the application. Raises AttributeError in the supervisor, which has none."""
+        if self.worker is None:
+            raise AttributeError(
+                "the supervisor does not import the application: use server.app in post_fork, worker.app in "
+                "post_worker_init, or import in the hook what it needs"
+            )
+        return self.worker.app
 
     @property
     def timeout(self) -> float:
@@ -119,7 +173,7 @@ class Arbiter:
     @property
     def proc_name(self) -> str:
         """The server's name for ps and top."""
-        return str(self.cfg.proc_name or self.cfg.app)
+        return self.cfg.proc_name
 
 
 class ApplicationStandIn:
@@ -135,7 +189,9 @@ class ApplicationStandIn:
         return self._worker.wsgi
 
     def wsgi(self) -> Any:
-        """Return the same."""
+        """Return the application; load it, if that is possible already."""
+        if self._worker.wsgi is None and self._worker.load is not None:
+            self._worker.wsgi = self._worker.load()
         return self._worker.wsgi
 
 
@@ -150,7 +206,7 @@ class WorkerStandIn:
         self.pid: int | str = "[booting]"
         self.ppid = ppid
         self.cfg = Config(settings)
-        self.log = logging.getLogger("aserve")
+        self.log = logger()
         self.timeout = settings.timeout / 2.0
         self.booted = False
         self.alive = True
@@ -158,6 +214,8 @@ class WorkerStandIn:
         self.sockets: list[socket.socket] = []
         self.wsgi: Any = None
         """The application, of whichever interface, once it is loaded."""
+        self.load: Callable[[], Any] | None = None
+        """Loads it, in the worker."""
         self.app = ApplicationStandIn(self)
         self.count: Callable[[], int] = lambda: 0
 

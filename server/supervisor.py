@@ -174,7 +174,7 @@ class Supervisor:
         self._hooks.count(self._staffing.count, settings)
         self._hooks.call("on_starting", settings)
         mold.prepare(settings)
-        certificates = load_certificates(settings)
+        settings, certificates = load_certificates(settings)
         self._staffing.current = Generation(1, settings, self._addresses.open(settings), certificates)
         self._hooks.listen(self._staffing.current.sockets)
         try:

@@ -14,7 +14,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from aserve import identity, importpath, logs, loops, titles
-from aserve.adapters import RUNNERS, Adapter, make_adapter, make_runner
+from aserve.adapters import GREENLETS, RUNNERS, Adapter, make_adapter, make_runner
 from aserve.adapters.interfaces import detect
 from aserve.adapters.loading import ApplicationLoadError, given_application, load_application
 from aserve.adapters.runner import Runner, RunnerOptions
@@ -110,6 +110,9 @@ class Worker:
         if self._assignment.application is None:  # otherwise the mold has done it
             logs.enter(self._settings)
         self._measure()
+        self._hooks.worker.wsgi = self._assignment.application
+        if self._settings.worker_class not in GREENLETS:  # which exchange the standard library first
+            self._hooks.worker.load = self._import
         self._hooks.call("post_fork")
         identity.assume(self._settings)
         loop_name = loops.choose(self._settings.loop)
@@ -138,18 +141,20 @@ class Worker:
         runner = None
         if settings.worker_class in RUNNERS:
             runner = make_runner(settings.worker_class, loop, runner_options(settings))
-        app = self._assignment.application
+        app = self._hooks.worker.wsgi
         if app is None:
-            if settings.reload:
-                from aserve import bytecode  # only where it is wanted
-
-                bytecode.distrust_recent()
-            app = load(settings, runner)
-        self._hooks.worker.wsgi = app
+            app = self._hooks.worker.wsgi = self._import(runner)
         adapter, self._runner = adapt(
             app, settings, loop, runner, runner_options(settings), self._hooks.around_requests()
         )
         return adapter
+
+    def _import(self, runner: Runner | None = None) -> Any:
+        if self._settings.reload:
+            from aserve import bytecode  # only where it is wanted
+
+            bytecode.distrust_recent()
+        return load(self._settings, runner)
 
     async def _serve(self, adapter: Adapter, loop_name: loops.LoopName) -> int:
         assignment = self._assignment

@@ -40,6 +40,7 @@ class WorkerHooks:
         """
         self.worker.pid = os.getpid()
         self._arbiter.cfg = self.worker.cfg
+        self._arbiter.worker = self.worker
         if self._hooks.get("worker_abort") is not None:
             signal.signal(signal.SIGABRT, self._aborted)
 

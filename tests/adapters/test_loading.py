@@ -23,6 +23,9 @@ app = "app"
 place = Place()
 def make():
     return "made"
+def configured(kind, *, debug=None):
+    return f"{kind} {debug}"
+Place.configured = staticmethod(configured)
 async def slowly():
     return "made"
 def broken():
@@ -59,6 +62,9 @@ def modules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         ("loadable:app", False, "app"),
         ("loadable:place.app", False, "dotted"),
         ("loadable:make()", False, "made"),
+        ("loadable:configured('a:b/c(d)')", False, "a:b/c(d) None"),
+        ("loadable:configured('production', debug=[1, True])", False, "production [1, True]"),
+        ("loadable:place.configured({'a': -1})", True, "{'a': -1} None"),
         ("loadable:make", True, "made"),
         ("loadable:make() ", False, "made"),
         ("loadable", False, "app"),
@@ -85,7 +91,15 @@ def test_found(spec: str, factory: bool, found: str) -> None:
         (":app", "MODULE:ATTRIBUTE"),
         ("loadable:", "MODULE:ATTRIBUTE"),
         ("loadable:number()", "no application factory"),
-        ("loadable:make('x')", "without arguments: write loadable:make()"),
+        (
+            "loadable:make(app)",
+            "is no call of a factory with plain values: write MODULE:FACTORY(), or one as in",
+        ),
+        ("loadable:make('x'", "is no call of a factory with plain values"),
+        ("loadable:make('x') or app", "is no call of a factory with plain values"),
+        ("loadable:make(__import__('os'))", "is no call of a factory with plain values"),
+        ("loadable:make(**{'a': 1})", "is no call of a factory with plain values"),
+        ("loadable:make()('x')", "has no attribute 'make()'"),
         ("loadable:slowly()", "is async: make it a plain function"),
     ],
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+import signal
 import socket
 import ssl
 from collections.abc import Callable
@@ -76,10 +77,10 @@ def test_tls_with_certificates_of_clients(configured: Callable[..., ServerProces
         fetch(server, context)
 
 
-def fetch(server: ServerProcess, context: ssl.SSLContext) -> bytes:
+def fetch(server: ServerProcess, context: ssl.SSLContext, name: str = "127.0.0.1") -> bytes:
     with (
         socket.create_connection(("127.0.0.1", server.port), timeout=15) as plain,
-        context.wrap_socket(plain, server_hostname="127.0.0.1") as client,
+        context.wrap_socket(plain, server_hostname=name) as client,
     ):
         client.sendall(b"GET / HTTP/1.0\r\nHost: test\r\n\r\n")
         answer = b""
@@ -101,3 +102,43 @@ def test_logs_by_a_dictionary(configured: Callable[..., ServerProcess], app_dir:
         assert client.ask(request("GET", "/")).text == "one"
     server.stop()
     assert re.search(r'^INFO\|[\w.]+\|.*"GET / HTTP/1\.1" 200', access.read_text(), re.MULTILINE)
+
+
+def test_hooks_keep_health_checks_out_of_the_access_log(configured: Callable[..., ServerProcess]) -> None:
+    server = configured("health_checks")
+    server.wait_line(r"serving: gthread main:app 2 \['127\.0\.0\.1:0'\]$")
+    assert not [line for line in server.lines("stderr") if "booting" in line]
+    for path, agent in (("/healthz", "-"), ("/other", "ELB-HealthChecker/2.0"), ("/", "-")):
+        with RawClient(server.target) as client:
+            fields = [("Connection", "close"), ("User-Agent", agent)]
+            assert client.ask(request("GET", path, fields)).status == 200
+    server.stop()
+    assert [line.split('"')[1] for line in server.lines("stdout")] == ["GET / HTTP/1.1"]
+
+
+def test_the_hook_of_tls_without_a_certificate(configured: Callable[..., ServerProcess]) -> None:
+    """Which is in files that were copied from gunicorn's example: plain HTTP, as there."""
+    server = configured("copied_example")
+    said = "the hook ssl_context has no effect without a certfile: plain HTTP is served"
+    [warning] = server.warnings()
+    assert warning.endswith(said)
+    server.wait_line(r"listening on http://127\.0\.0\.1:\d+$")
+    assert ask(server) == "one"
+    since = server.mark()
+    server.signal(signal.SIGHUP)
+    server.wait_line("reload complete: gen=2", since=since)
+    assert ask(server) == "one"
+
+
+def test_the_hook_of_tls_with_names(configured: Callable[..., ServerProcess], tmp_path: Path) -> None:
+    trustme = pytest.importorskip("trustme", reason="needs trustme: pip install trustme")
+    ca = trustme.CA()
+    for name in ("127.0.0.1", "other.example"):
+        ca.issue_cert(name).private_key_and_cert_chain_pem.write_to_path(tmp_path / name)
+    ca.cert_pem.write_to_path(tmp_path / "ca")
+    pem, other = str(tmp_path / "127.0.0.1"), str(tmp_path / "other.example")
+    server = configured("copied_example", TLS_CERT=pem, TLS_KEY=pem, TLS_OTHER=other)
+    assert server.warnings() == []
+    context = ssl.create_default_context(cafile=str(tmp_path / "ca"))
+    for name in ("127.0.0.1", "other.example"):
+        assert fetch(server, context, name).endswith(b"one")

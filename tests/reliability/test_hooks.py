@@ -77,6 +77,28 @@ def test_a_life_with_all_hooks(serve: Serve, code: Code, conf: Conf, calls: Call
     assert calls.all()[-1] == ["on_exit", supervisor, "0"]
 
 
+@pytest.mark.parametrize(
+    "option", ["--worker-class=auto", "--worker-class=sync", pytest.param("--preload", marks=LINUX_ONLY)]
+)
+def test_the_application_before_its_time(option: str, serve: Serve, code: Code, conf: Conf) -> None:
+    """As tools for tracing ask for it, which wrap it in post_fork. It is loaded once."""
+    code.wsgi(on_import="print('imported', flush=True)")
+    conf(
+        "def post_fork(server, worker):\n"
+        "    app = worker.app.wsgi()\n"
+        "    assert app is worker.wsgi is worker.app.callable is server.app.wsgi()\n"
+        "    print('has', app.__module__, flush=True)\n"
+        "def pre_fork(server, worker):\n"
+        "    assert not server.cfg.preload_app or server.app.callable.__module__ == 'main'\n"
+        "def worker_exit(server, worker):\n"
+        "    print('had', server.app.callable.__module__, flush=True)\n"
+    )
+    server = serve("-c", "conf.py", option, "main:app")
+    get(server, "/")
+    server.stop()
+    assert server.lines("stdout") == ["imported", "has main", "had main"]
+
+
 @LINUX_ONLY
 @pytest.mark.parametrize("interface", ["asgi", "wsgi"])
 def test_a_life_with_a_mold(serve: Serve, code: Code, conf: Conf, calls: Calls, interface: str) -> None:

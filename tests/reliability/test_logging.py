@@ -496,3 +496,36 @@ def test_the_logs_go_to_syslog_as_well(serve: Serve, app_dir: Path) -> None:
     [access] = [each for each in messages if b'"GET /raise HTTP/1.1" 500' in each]
     assert access.startswith(b"<14>aserve.shop.access: [")
     server.wait_line(r"\[INFO\] stopped$")  # and to standard error
+
+
+def test_an_application_that_formats_uvicorns_access_log(serve: Serve, app_dir: Path) -> None:
+    """As many do when they start, whether it has been asked for or not; a filter counts."""
+    (app_dir / "main.py").write_text(
+        """
+import logging
+
+class WithoutHealth(logging.Filter):
+    def filter(self, record):
+        return record.args[2] != "/health"
+
+async def app(scope, receive, send):
+    if scope["type"] == "lifespan":
+        await receive()
+        logger = logging.getLogger("uvicorn.access")
+        logger.handlers[0].setFormatter(logging.Formatter("%(asctime)s %(message)s"))
+        logger.addFilter(WithoutHealth())
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        await send({"type": "lifespan.shutdown.complete"})
+        return
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": b"ok"})
+"""
+    )
+    serve("--lifespan", "on", "main:app").stop()
+    server = serve("--lifespan", "on", "--access-logfile", "-", "main:app")
+    for path in ("/health", "/"):
+        with RawClient(server_target(server)) as client:
+            client.ask(request("GET", path, [("Connection", "close")]))
+    server.stop()
+    assert [line.split('"')[1] for line in server.lines("stdout")] == ["GET / HTTP/1.1"]

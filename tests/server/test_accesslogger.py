@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import logging.handlers
 import queue
+import re
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from aserve.accesslogger import NAME, AccessLogger
+from aserve.accesslogger import NAME, AccessLogger, Records
 
 
 class Connection:
@@ -78,7 +80,7 @@ def test_records(source: str, loop: asyncio.AbstractEventLoop) -> None:
     handler = Kept()
     log(source, handler, loop).close()
     [record] = handler.records
-    assert (record.name, record.levelno) == (NAME, logging.INFO)
+    assert (record.name, record.levelno) == (source, logging.INFO)
     if source == "uvicorn.access":
         assert record.args == ("192.0.2.1:5000", "GET", "/a%20b\\x22\\xff?q=%s", "1.1", 200)
         assert record.getMessage() == '192.0.2.1:5000 - "GET /a%20b\\x22\\xff?q=%s HTTP/1.1" 200'
@@ -89,7 +91,43 @@ def test_records(source: str, loop: asyncio.AbstractEventLoop) -> None:
         assert (atoms["m"], atoms["U"], atoms["q"]) == ("GET", "/a b\\x22\\xff", "q=%s")
         assert (atoms["s"], atoms["B"], atoms["{user-agent}i"]) == ("200", 5, "x\\x1b[31m")
         assert "nothing" not in atoms
+        assert isinstance(atoms, dict)
+        assert (atoms["nothing"], atoms["{nothing}i"], atoms.get("{nothing}i", "none")) == ("-", "-", "none")
+        assert atoms.get("{user-agent}i") == "x\\x1b[31m"
+        assert (atoms.get("U"), atoms.get("B")) == (atoms["U"], 5)
+        assert [type(atoms[atom]) for atom in "BTMDbsL"] == [int, int, int, int, str, str, str]
         assert set(atoms) >= set("hlutrmUqHsBbfaTMDLp")
+
+
+@pytest.mark.parametrize(
+    ("format", "line"),
+    [
+        ("common", '192.0.2.1 - - [T] "GET /a%20b\\x22\\xff?q=%s HTTP/1.1" 200 5'),
+        ("%(h)-12s|%(a).2s|100%%|%(B)04d", "192.0.2.1   |x\\|100%|0005"),
+        ("%(s)d", "200"),
+        ("%({user-agent}i)s %({none}i)s %(w)s", "x\\x1b[31m - -"),
+    ],
+)
+def test_messages_are_lines(format: str, line: str) -> None:
+    exchange: Any = Finished()
+    message = Records("gunicorn.access", format)(exchange).getMessage()
+    assert re.sub(r"\[\d+/\w+/.*? \+0000\]", "[T]", message) == line
+
+
+def test_what_has_no_atoms_is_a_message_as_it_stands() -> None:
+    exchange: Any = Finished()
+    record = Records("gunicorn.access", "json")(exchange)
+    assert json.loads(record.getMessage())["query"] == "q=%s"
+    assert record.args["s"] == "200"  # type: ignore[call-overload, index]
+
+
+def test_atoms_can_be_changed() -> None:
+    """By filters that make secrets unreadable."""
+    exchange: Any = Finished()
+    record = Records("gunicorn.access", '"%(r)s" %(s)s')(exchange)
+    atoms: Any = record.args
+    atoms["r"] = "GET ..."
+    assert record.getMessage() == '"GET ..." 200'
 
 
 def test_a_client_that_has_gone(source: str, loop: asyncio.AbstractEventLoop) -> None:

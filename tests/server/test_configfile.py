@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import signal
 import sys
@@ -13,7 +14,7 @@ import pytest
 
 from aserve import config, configfile
 from aserve.configfile import ConfigFile, ConfigFileError
-from aserve.errors import EXIT_USAGE, describe
+from aserve.errors import EXIT_USAGE, UsageError, describe
 from aserve.options import OPTIONS, Settings
 from tests.server.command import aserve, refused
 
@@ -262,13 +263,105 @@ def test_what_gunicorn_takes() -> None:
     assert settings("proxy_protocol = 'none'").proxy_protocol == "off"
 
 
-def test_the_hook_of_tls_without_a_certificate() -> None:
-    """gunicorn would not call it; who asks for the default context is told what to do."""
-    write("def app(environ, start_response): pass", "main.py")
-    write("def ssl_context(config, make):\n    return make()\n")
-    assert refused("-c", "conf.py", "--check-config", "main:app", cwd=Path.cwd()).endswith(
-        "name one, or leave the hook out for plain HTTP (gunicorn does not call it without a certfile)"
+def test_greenlets_are_not_preloaded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files for gunicorn often have both, and are served; who asks us for it is told that it cannot be."""
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: name)
+    both = "worker_class = 'gevent'\npreload_app = True"
+    said: list[object] = []
+    given = {"app": "main:app", "config": write(both)}
+    assert not config.resolve(given, {}, said.append).preload_app
+    assert said == [
+        "conf.py:2: preload_app has no effect with gevent: each worker imports the application, since "
+        "what that makes of its locks and sockets belongs to the process that imports"
+    ]
+    arguments = {"GUNICORN_CMD_ARGS": "--preload"}
+    assert not settings("worker_class = 'eventlet'", arguments).preload_app
+    assert settings("worker_class = 'gthread'\npreload_app = True").preload_app
+    said.clear()
+    given["config"] = write("worker_class = 'gevent'\npreload_app = 'no'")
+    config.resolve(given, {}, said.append)
+    assert said == []
+    for own in ({"preload_app": True}, {"preload_app": True, "worker_class": "gevent"}):
+        with pytest.raises(UsageError, match="^--preload: not with -k gevent"):
+            settings(both, **own)
+    with pytest.raises(UsageError, match="^ASERVE_PRELOAD_APP: not with -k gevent"):
+        settings(both, {"ASERVE_PRELOAD_APP": "1"})
+
+
+def test_the_hook_of_tls_without_a_certificate_in_toml() -> None:
+    """In a file of gunicorn's it does not count, as there; here it was meant."""
+    write("def app(environ, start_response): pass\n\ndef hook(config, make):\n    return make()\n", "main.py")
+    write("ssl_context = 'main.hook'", "some.toml")
+    refusal = refused("-c", "some.toml", "--check-config", "main:app", cwd=Path.cwd())
+    assert refusal.endswith(
+        "the default context needs a certfile: name one, or leave the hook out for plain HTTP"
     )
+
+
+@pytest.mark.parametrize("name", ["", "shop 1.0"])
+def test_the_server_header_of_gunicorns_module(name: str) -> None:
+    """How files hide gunicorn's name."""
+    gunicorn = pytest.importorskip("gunicorn", reason="needs gunicorn: pip install gunicorn")
+    try:
+        hidden = settings(f"import gunicorn\ngunicorn.SERVER = {name!r}")
+        assert hidden.header == ((b"Server", name.encode()),)
+        assert settings(f"import gunicorn\ngunicorn.SERVER = {name!r}\nheader = ['A:b']").header == (
+            (b"A", b"b"),
+        )
+        assert settings("import gunicorn").header == ()  # as after a reload
+        with pytest.raises(UsageError, match=r"^conf\.py: gunicorn\.SERVER: .* is not plain ASCII"):
+            settings("import gunicorn\ngunicorn.SERVER = 'caf\u00e9'")
+    finally:
+        gunicorn.SERVER = "gunicorn"
+
+
+def test_a_worker_class_of_the_users() -> None:
+    """By its path, as uvicorn's documentation has it; what it derives from is what counts."""
+    write(
+        "Base = type('UvicornWorker', (), {'__module__': 'uvicorn.workers'})\n"
+        "class Own(Base):\n    CONFIG_KWARGS = {'http': 'h11', 'loop': 'asyncio'}\n"
+        "class Other: pass\n",
+        "ownworkers.py",
+    )
+    found = settings("worker_class = 'ownworkers.Own'")
+    assert (found.worker_class, found.http, found.loop) == ("asgi", "h11", "asyncio")
+    assert "ownworkers" not in sys.modules
+    for name in ("ownworkers.Other", "ownworkers.Nothing", "no_such.Worker"):
+        with pytest.raises(UsageError, match=r"conf\.py:1: worker_class: .* is not known.* derives from$"):
+            settings(f"worker_class = {name!r}")
+
+
+def test_atoms_that_there_are_not() -> None:
+    """gunicorn writes `-` for them. Files have those of logging, such as %(asctime)s."""
+    said: list[object] = []
+    text = '%(asctime)s %({request_start}c)10s "%(r)s" %({x}i)s %%(z)s %(p)s'
+    given = {"app": "main:app", "config": write(f"access_log_format = {text!r}")}
+    assert config.resolve(given, {}, said.append).access_log_format == '- - "%(r)s" %({x}i)s %%(z)s %(p)s'
+    assert said == [
+        "conf.py:1: access_log_format: %(asctime)s, %({request_start}c)10s: no such atoms, '-' stands for "
+        "them: docs/access-log.md lists them"
+    ]
+    with pytest.raises(UsageError, match=r"^conf\.py:1: access_log_format: '%\(h\)' is not an atom"):
+        settings("access_log_format = '%(h)'")
+    with pytest.raises(UsageError, match=r"--access-logformat: '%\(z\)s' is not an atom"):
+        settings(f"access_log_format = {text!r}", access_log_format="%(z)s")
+
+
+@pytest.mark.parametrize(
+    ("returned", "reason"),
+    [
+        ("None", "the hook returned None, and not an ssl.SSLContext"),
+        # Every connection would be closed, and the log would not say why.
+        (
+            "ssl.create_default_context()",
+            "the hook returned a context for clients: make one for a server with ",
+        ),
+    ],
+)
+def test_the_hook_of_tls_returns_nonsense(returned: str, reason: str) -> None:
+    write("def app(environ, start_response): pass", "main.py")
+    write(f"import ssl\ndef ssl_context(config, make):\n    return {returned}\n")
+    assert f"ssl_context: {reason}" in refused("-c", "conf.py", "--check-config", "main:app", cwd=Path.cwd())
 
 
 def test_a_file_does_not_name_another_one() -> None:

@@ -110,7 +110,7 @@ def with_loggers(**loggers: dict[str, Any]) -> dict[str, Any]:
 def test_each_format(name: str, text: str, script: Script, tmp_path: Path) -> None:
     (tmp_path / name).write_text(text)
     log, _, err = configured(script, tmp_path, log_config=name)
-    assert log == BOTH
+    assert log == (BOTH.replace("aserve", "gunicorn.error") if name == "logging.conf" else BOTH)
     assert "error log" not in err
 
 
@@ -119,7 +119,7 @@ def test_what_holds_for_the_error_log(name: str, script: Script, tmp_path: Path)
     given = with_loggers(**{name: {"level": "DEBUG", "handlers": ["file"], "propagate": False}})
     (tmp_path / "log.json").write_text(json.dumps(given))
     log, out, err = configured(script, tmp_path, log_config="log.json")
-    assert log == BOTH
+    assert log == BOTH.replace("aserve", name.replace("_", "."))  # which formatters and filters look for
     assert "error log" not in err
     assert out == "None\n"
 
@@ -135,7 +135,7 @@ def test_levels_of_parents_hold(script: Script, tmp_path: Path) -> None:
     """As in uvicorn's own configuration: the handler is the parent's."""
     given = with_loggers(uvicorn={"level": "DEBUG", "handlers": ["file"]}, uvicorn_error={})
     (tmp_path / "log.json").write_text(json.dumps(given))
-    assert configured(script, tmp_path, log_config="log.json")[0] == BOTH
+    assert configured(script, tmp_path, log_config="log.json")[0] == BOTH.replace("aserve", "uvicorn.error")
 
 
 def test_without_our_loggers_our_log_is_as_without_a_configuration(script: Script, tmp_path: Path) -> None:
@@ -278,6 +278,29 @@ def test_loggers_of_other_servers_lead_to_our_log(script: Script) -> None:
         "by uvicorn.error",
         "by flask",
     ]
+
+
+def test_access_loggers_of_other_servers_have_a_handler(script: Script) -> None:
+    """Applications give the first one of them another format when they start; it is not the access log's."""
+    done = script("""
+        import logging
+        from aserve import logs
+        from aserve.options import Settings
+        settings = Settings(app="main:app")
+        logs.configure(settings)
+        logs.configure(settings)
+        logging.basicConfig(format="root %(message)s")
+        for name in ("gunicorn.access", "uvicorn.access"):
+            [handler] = logging.getLogger(name).handlers
+            handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
+            logging.getLogger(name).warning("by the application")  # uvicorn's leads to the error log
+        given = {"version": 1, "loggers": {"uvicorn.access": {"level": "INFO"}}}
+        logs.configure(Settings(app="main:app", log_config_dict=given))
+        print([logging.getLogger(name).handlers for name in ("uvicorn.access", "aserve.access")])
+    """)
+    assert done.status == 0
+    assert re.fullmatch(r"root by the application\n\[.*\] \[WARNING\] by the application\n", done.err)
+    assert done.out == "[[], []]\n"
 
 
 def test_gunicorns_root_needs_gunicorns_handler(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import pwd
 
@@ -23,8 +24,38 @@ def test_settings_have_both_names_and_gunicorns_values() -> None:
     assert cfg.env == {"A": "1", "B": "2=3"}
     assert cfg.post_fork is None
     assert (cfg.spew, cfg.dirty_timeout) == (False, 300)  # which mean nothing here
+    assert (cfg.proc_name, cfg.worker_class_str) == ("main:app", "auto")
+    assert cfg.settings["bind"].get() == cfg.settings["bind"].value == cfg.bind
+    assert cfg.settings["keepalive"].name == "keepalive"
+    assert "keep_alife" not in cfg.settings
     with pytest.raises(AttributeError, match="there is no setting 'keep_alife'"):
         _ = cfg.keep_alife
+
+
+@pytest.mark.parametrize("name", ["workers", "keepalive", "keep_alive", "post_fork"])
+def test_settings_cannot_be_changed(name: str) -> None:
+    """And hooks that try it are told what to do: nothing would come of it."""
+    cfg = Config(SETTINGS)
+    with pytest.raises(
+        AttributeError, match="cannot change settings: write them into the configuration file"
+    ):
+        setattr(cfg, name, 1)
+    with pytest.raises(AttributeError, match="cannot change settings"):
+        cfg.set(name, 1)
+    cfg.of_the_hook = 1  # a note of its own
+    assert cfg.of_the_hook == 1
+
+
+def test_worker_classes_have_gunicorns_names() -> None:
+    for ours, theirs in {"sync": "sync", "gthread": "gthread", "wsgi": "gthread", "asgi": "asgi"}.items():
+        cfg = Config(config.resolve({"app": "main:app", "worker_class": ours, "proc_name": "shop"}, {}))
+        assert (cfg.worker_class_str, cfg.proc_name) == (theirs, "shop")
+
+
+def test_the_log_has_what_hooks_know_of_gunicorns() -> None:
+    log = Arbiter(SETTINGS).log
+    assert log.error_log is log
+    assert log.access_log is logging.getLogger("aserve.access")
 
 
 def test_who_workers_are() -> None:
@@ -44,6 +75,10 @@ def test_the_server_and_a_worker() -> None:
     assert (worker.age, worker.ppid, worker.timeout, worker.nr) == (3, server.pid, 15.0, 0)
     assert str(worker) == "<Worker [booting]>"
     assert worker.app.callable is worker.app.wsgi() is None
+    with pytest.raises(AttributeError, match="the supervisor does not import the application"):
+        _ = server.app
+    server.worker = worker
+    assert server.app is worker.app
     worker.wsgi = print
     assert worker.app.callable is worker.app.wsgi() is print
     worker.pid = 5

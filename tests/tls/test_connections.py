@@ -342,6 +342,7 @@ def test_curl(secure: Secure, flavour: Flavour, ca_file: Path, tmp_path: Path) -
 def test_openssl_cannot_renegotiate(secure: Secure, flavour: Flavour, ca_file: Path) -> None:
     """With `R` s_client asks for it; TLS 1.3 has no such thing."""
     server = secure(ASGI, flavour)
+    since = server.mark()
     done = subprocess.run(
         ["openssl", "s_client", "-tls1_2", "-CAfile", ca_file, "-connect", f"127.0.0.1:{server.port}"],
         input="R\n",
@@ -353,6 +354,7 @@ def test_openssl_cannot_renegotiate(secure: Secure, flavour: Flavour, ca_file: P
     assert "Verify return code: 0 (ok)" in done.stdout
     assert "Secure Renegotiation IS supported" in done.stdout  # the extension of RFC 5746
     assert re.search("no.renegotiation", done.stderr), done.stderr
+    server.wait_line(r"closed: the client has broken off TLS: .*alert handshake failure client=", since=since)
     with TLSClient(server.target) as client:
         assert client.ask(request()).status == 200
 
