@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from aserve import config, logconfig
+from aserve import config
 from aserve.accesschoice import ChosenLog
-from aserve.accesslogger import NAME, AccessLogger
+from aserve.accesslogger import NAME
 from aserve.overseer import open_access_log
 from aserve.serverlogger import ACCESS_NAMES, logger
 from tests.server.conftest import Script
@@ -140,36 +140,46 @@ def test_a_filter_that_fails_is_told_and_costs_no_line(
     assert capfd.readouterr().err.count("a filter or handler of the access log failed: KeyError") == 1
 
 
-def test_filters_of_hooks_outlive_a_configuration() -> None:
+def test_filters_of_hooks_outlive_a_configuration(script: Script) -> None:
     """It is applied in each worker, after the supervisor's hooks."""
-    table = {
-        "version": 1,
-        "filters": {"some": {"()": lambda: lambda record: "/some" not in record.getMessage()}},
-        "loggers": {"gunicorn.access": {"level": "INFO", "filters": ["some"]}},
-    }
-    for where in ("gunicorn.access", "aserve.access"):
-        logging.getLogger(where).addFilter(Without("/health"))
-    settings = config.resolve({"app": "main:app", "log_config_dict": table}, {})
-    handler = Kept()
-    for _ in range(2):
-        logconfig.apply(settings)
+    done = script("""
+        import logging
+        from aserve import config, logconfig
+        from aserve.accesslogger import AccessLogger
+        from tests.server.test_accesschoice import Without
+        from tests.server.test_accesslogger import Finished, Kept
+        table = {
+            "version": 1,
+            "filters": {"some": {"()": lambda: Without("/some")}},
+            "loggers": {"gunicorn.access": {"level": "INFO", "filters": ["some"]}},
+        }
+        for where in ("gunicorn.access", "aserve.access"):
+            logging.getLogger(where).addFilter(Without("/health"))
+        settings = config.resolve({"app": "main:app", "log_config_dict": table}, {})
         configured = logging.getLogger("gunicorn.access")
-        assert len(configured.filters) == 2
-    configured.addHandler(handler)
-    log = AccessLogger("gunicorn.access", "%(U)s")
-    for target in (b"/", b"/health", b"/some"):
-        exchange: Any = Finished()
-        exchange.target = target
-        log.log(exchange)
-    assert [record.getMessage() for record in handler.records] == ["/"]
+        for _ in range(2):
+            logconfig.apply(settings)
+            assert len(configured.filters) == 2
+        handler = Kept()
+        configured.addHandler(handler)
+        configured.propagate = False
+        log = AccessLogger("gunicorn.access", "%(U)s")
+        for target in (b"/", b"/health", b"/some"):
+            exchange = Finished()
+            exchange.target = target
+            log.log(exchange)
+        print([record.getMessage() for record in handler.records])
+    """)
+    assert (done.status, done.out) == (0, "['/']\n"), done
 
 
 def test_dict_config_does_not_silence_a_configured_logger(script: Script) -> None:
     """It disables the loggers that it is not told of; the server's is made before."""
     done = script("""
-                from aserve.accesslogger import NAME, AccessLogger
-        from tests.server.test_accesslogger import Finished, Kept
+        import logging.config
+        from aserve.accesslogger import NAME, AccessLogger
         from aserve.serverlogger import logger
+        from tests.server.test_accesslogger import Finished, Kept
         handler = Kept()
         logger().access_log.addHandler(handler)
         logging.config.dictConfig({"version": 1})
