@@ -122,6 +122,7 @@ class GeventRunner(GreenletRunner):
         self._hub = hub = _ApplicationHub(default=True)
         set_hub(hub)
         self._thread = get_ident()
+        hub.loop.install_sigchld()  # a first child may end before somebody watches it
         self._bell = hub.loop.async_()
         self._bell.start(self.attend)
         self._end = Waiter(hub)

@@ -345,3 +345,25 @@ def test_waiting_at_any_depth_of_the_stack(serve: Serve, app_dir: Path, flavour:
     with RawClient(server.target) as client:
         assert client.ask(request()).text == "done"
     assert server.worker_pids() == workers
+
+
+SHORT = """
+import os
+
+# The parent goes on when the child has ended.
+os.register_at_fork(after_in_parent=lambda: os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOWAIT))
+
+def app(environ, start_response):
+    pid = os.fork()
+    if pid == 0:
+        os._exit(7)
+    start_response("200 OK", [])
+    return [b"%d" % os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])]
+"""
+
+
+def test_a_first_child_that_has_ended_already(serve: Serve, app_dir: Path, flavour: Flavour) -> None:
+    """Its end is not missed, though nobody waited for one before."""
+    (app_dir / "main.py").write_text(SHORT)
+    with RawClient(serve(*flavour.options, "main:app").target) as client:
+        assert client.ask(request()).text == "7"
