@@ -196,7 +196,6 @@ class ThreadPool(BatchingRunner):
         bell = self._bells.pop()
         calls: deque[Callable[[], None]] = deque()
         place = threading.get_ident()
-        process = os.getpid()
         self._returns[place] = calls, bell
         while not self._closing or self._work or calls:
             if calls:
@@ -210,7 +209,7 @@ class ThreadPool(BatchingRunner):
                 self._park(bell, calls)
             else:
                 contextvars.Context().run(exchange.handle, place)
-                if os.getpid() != process:
+                if self.in_child:
                     os._exit(1)  # forked by the application: its bell and its queue are the parent's
                 del exchange  # an idle thread holds on to nothing
         bell.close()

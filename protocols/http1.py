@@ -150,6 +150,8 @@ class Http1Connection(RefusingConnection):
             if self.queue is None:
                 self.queue = deque()
             self.queue.append(exchange)
+            if len(self.queue) >= MAX_PIPELINED:
+                self.update_reading()  # each head may have come in a read of its own
         if framing is not None:
             if framing.websocket and make is self.group.websocket_factory:
                 # What comes behind it is read when it is known which protocol it belongs to.

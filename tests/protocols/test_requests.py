@@ -5,6 +5,7 @@ from __future__ import annotations
 from aserve.protocols.exchange import Exchange
 from tests.protocols.conftest import Serving, echo
 from tests.support.client import request
+from tests.support.inprocess_wsgi import until
 
 
 async def test_pipelined_in_order(serving: Serving) -> None:
@@ -27,6 +28,24 @@ async def test_pipelined_requests_are_bounded(serving: Serving) -> None:
         assert connection.paused
         assert len(connection.queue) < 700
         assert len(host.begun) == 1
+
+
+async def test_pipelined_requests_that_come_one_by_one_are_bounded(serving: Serving) -> None:
+    """Also if each read brings one whole head, which is looked at on a shorter way."""
+    exchanges: list[Exchange] = []
+    async with serving(exchanges.append) as host, host.client() as client:
+        await client.send(request("GET", "/first"))
+        await until(lambda: bool(exchanges))
+        (connection,) = host.group.connections
+        for number in range(1, 18):
+            await client.send(request("GET", f"/{number}"))
+            await until(lambda seen=number: connection.paused or len(connection.queue or ()) == seen)
+        assert connection.paused
+        assert len(connection.queue) == 16
+        for number in range(18):
+            await until(lambda seen=number: len(exchanges) > seen)
+            exchanges[number].respond(200, b"%d" % number)
+            assert (await client.read()).body == b"%d" % number
 
 
 async def test_expect_100_continue(serving: Serving) -> None:
