@@ -48,6 +48,10 @@ its answer, and a restart does not take longer than that."""
 RELIEF_INTERVAL: Final = 0.05
 """Seconds between two looks whether another worker serves already."""
 
+RELOAD_TIME: Final = 2.0
+"""Seconds that requests have when gunicorn's reloader has seen a change: nobody else serves meanwhile, and
+a stream has no end."""
+
 QUICK_TIME: Final = 2.0
 """Seconds after QUIT or INT in which the loop has to have a turn, or what keeps it is interrupted."""
 
@@ -362,7 +366,7 @@ class ServiceWorker(Worker):  # type: ignore[misc]  # gunicorn has no types
             self.retire()
 
     def _hear_gunicorn(self, service: Service) -> None:
-        """Something was written to gunicorn's pipe: by its signal handlers, or its reloader."""
+        """Something was written to gunicorn's pipe: by our signal handlers, or its reloader."""
         try:
             os.read(self.PIPE[0], 4096)
         except BlockingIOError:
@@ -371,6 +375,7 @@ class ServiceWorker(Worker):  # type: ignore[misc]  # gunicorn has no types
             sys.exit(self._broken_off)
         if not self.alive:
             service.end(Ending.STOP)
+            self._loop.call_later(RELOAD_TIME, service.end, Ending.AT_ONCE)
 
 
 class ASGIWorker(ServiceWorker):

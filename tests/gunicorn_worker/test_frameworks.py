@@ -100,10 +100,15 @@ def test_preload(gunicorn: Gunicorn, code: Code) -> None:
 def test_reload(gunicorn: Gunicorn, code: Code) -> None:
     """gunicorn looks at the files; who has just saved one is never answered by the code before it."""
     code.asgi("one")
-    server = gunicorn("--reload", "--reload-engine", "poll", "main:app", interface="asgi")
+    reload = ("--reload", "--reload-engine", "poll", "--graceful-timeout", "300")
+    server = gunicorn(*reload, "main:app", interface="asgi")
     server.allowed_tracebacks.append("SyntaxError")
-    code.asgi("two, and longer")
-    wait_reload(server, code)
+    with RawClient(server.target) as stream:
+        stream.send(request("GET", "/wait"))
+        assert stream.read_head().status == 200
+        assert stream.read_bytes(11) == b"6\r\nbegun \r\n"
+        code.asgi("two, and longer")
+        wait_reload(server, code)  # in time, although that request has no end
     assert ask(server) == "two, and longer"
     code.broken("def app(:")
     wait_reload(server, code)
