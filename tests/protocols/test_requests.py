@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from aserve.protocols.exchange import Exchange
+from aserve.protocols.http1 import Http1Connection
 from tests.protocols.conftest import Serving, echo
-from tests.support.client import request
+from tests.support.client import AsyncRawClient, request
 from tests.support.inprocess_wsgi import until
 
 
@@ -37,15 +38,25 @@ async def test_pipelined_requests_that_come_one_by_one_are_bounded(serving: Serv
         await client.send(request("GET", "/first"))
         await until(lambda: bool(exchanges))
         (connection,) = host.group.connections
-        for number in range(1, 18):
-            await client.send(request("GET", f"/{number}"))
-            await until(lambda seen=number: connection.paused or len(connection.queue or ()) == seen)
+        for number in range(16):
+            assert not connection.paused
+            await one_more(client, connection, number)
         assert connection.paused
-        assert len(connection.queue) == 16
+        await client.send(request("GET", "/last"))
         for number in range(18):
-            await until(lambda seen=number: len(exchanges) > seen)
+            await has(exchanges, number + 1)
             exchanges[number].respond(200, b"%d" % number)
             assert (await client.read()).body == b"%d" % number
+
+
+async def one_more(client: AsyncRawClient, connection: Http1Connection, waiting: int) -> None:
+    """Send another request behind those that wait, and return when it is among them."""
+    await client.send(request("GET", f"/{waiting}"))
+    await until(lambda: len(connection.queue or ()) == waiting + 1)
+
+
+async def has(exchanges: list[Exchange], count: int) -> None:
+    await until(lambda: len(exchanges) >= count)
 
 
 async def test_expect_100_continue(serving: Serving) -> None:
