@@ -148,7 +148,8 @@ SETTINGS: Final[tuple[Foreign, ...]] = (
         takes="nothing",
         default=False,
         note="a reload brings new code all the same; without effect, and with a warning, for gevent and "
-        "eventlet, whose workers import the application themselves",
+        "eventlet, whose workers import the application themselves; an import that starts threads is "
+        "refused, since no worker would have them: leave it out then",
     ),
     Foreign(
         name="sendfile",
