@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from aserve.adapters import make_adapter, make_runner
+from aserve.adapters import inline, make_adapter, make_runner
 from aserve.adapters.inline import InlineRunner
 from aserve.adapters.runner import RunnerOptions
 from aserve.protocols.group import ConnectionGroup
@@ -388,8 +388,9 @@ async def test_environ() -> None:
 
 
 @pytest.mark.parametrize("length", [True, False])
-async def test_iterables_of_one_piece_share_a_turn(length: bool) -> None:
+async def test_iterables_of_one_piece_share_a_turn(length: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """Those of frameworks mostly are: responses leave together, as lists of bytes do."""
+    monkeypatch.setattr(inline, "monotonic", lambda: 100.0)  # a turn lasts for a millisecond
 
     def app(environ: Any, start_response: Any) -> Any:
         start_response("200 OK", [("Content-Length", "1")])

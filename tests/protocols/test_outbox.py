@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
+from aserve.adapters import asgi
 from aserve.protocols import outbox
 from aserve.protocols.exchange import Exchange
 from aserve.protocols.http1 import Http1Connection
@@ -39,10 +40,12 @@ class Clock:
         return self.now
 
 
-@pytest.fixture
+@pytest.fixture(autouse=True)
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """Also for who does not set it: on a busy machine a millisecond may be over at any time."""
     clock = Clock()
     monkeypatch.setattr(outbox, "monotonic", clock)
+    monkeypatch.setattr(asgi, "monotonic", clock)
     return clock
 
 
