@@ -167,6 +167,7 @@ def test_what_has_begun_is_finished_by_the_old_one(succeed: Succeed, code: Code)
         old, new = server.pid, server.begin()
         server.wait_line(rf"\[{new}\] \[INFO\] upgrade complete")
         assert ask(server.server) == "two"
+        server.wait_line(rf"\[{old}\] \[INFO\] worker=0 gen=1 pid=\d+ draining$")  # it is told only then
         answer = idle.ask(request())  # a kept connection is not closed under its client
         assert (answer.text, answer.connection) == ("one", {"close"})
         server.pid = new
