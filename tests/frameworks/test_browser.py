@@ -6,9 +6,10 @@ import asyncio
 import json
 import os
 import shutil
+import signal
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -48,7 +49,7 @@ def browser(page: str, folder: Path) -> Iterator[None]:
         page,
     ]
     with (folder / "log").open("wb") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=log)
+        process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
         try:
             yield
         except BaseException as error:
@@ -57,6 +58,8 @@ def browser(page: str, folder: Path) -> Iterator[None]:
         finally:
             process.terminate()
             process.wait(20)
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)  # not all of its own processes end with it
 
 
 @pytest.mark.slow
