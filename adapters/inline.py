@@ -272,12 +272,6 @@ class InlineExchange(WSGIExchange):
             self.deliver(b"", False)
         return None
 
-    def note_failure(self, error: BaseException) -> None:
-        """See `WSGIExchange`; where the application has forked a process, that ends here."""
-        if self.runner.in_child:
-            end_child(self.line(), error)
-        super().note_failure(error)
-
     def _close(self) -> None:
         try:
             close_iterable(self.result)

@@ -184,12 +184,6 @@ class WaitingExchange(WSGIExchange):
         """Whether body bytes have been sent (place)."""
         return self.sent
 
-    def note_failure(self, error: BaseException) -> None:
-        """See `WSGIExchange`; where the application has forked a process, that ends here."""
-        if self.runner.in_child:
-            end_child(self.line(), error)
-        super().note_failure(error)
-
     def _close_file(self) -> None:
         """Close what `_send_file` has sent (place)."""
         file = self.file

@@ -13,6 +13,7 @@ from typing import IO, TYPE_CHECKING, Any, Final, cast
 from aserve.adapters import ExchangeAdapter, wsgi_head
 from aserve.adapters import environ as environs
 from aserve.adapters.errorlog import UNFINISHED, comes_of, log_exception
+from aserve.adapters.forked import end_child
 from aserve.adapters.requestqueue import RequestQueue
 from aserve.adapters.runner import Runner
 from aserve.adapters.wsgi_file import FilePart
@@ -152,6 +153,8 @@ class WSGIExchange(ExtendedExchange):
         Whoever gets less asks the application for no more (PEP 3333, Handling the Content-Length
         Header). Raises `ResponseError` for what is not bytes, and if there has not been a head.
         """
+        if self.runner.in_child:
+            end_child(self.line(), None)
         if self.state is _WAITING:
             self.check_started()
         if not isinstance(data, bytes):
@@ -204,12 +207,19 @@ class WSGIExchange(ExtendedExchange):
         return self.part(os.pread(part.descriptor, size, part.offset))
 
     def check_started(self) -> None:
-        """Raise `ResponseError` unless there has been a head."""
+        """Raise `ResponseError` unless there has been a head; to be called at the end of each iteration."""
+        if self.runner.in_child:
+            end_child(self.line(), None)
         if self.state is Response.WAITING:
             raise ResponseError("the application returned without calling start_response")
 
     def note_failure(self, error: BaseException) -> None:
-        """Log what the application has raised, unless it comes of a client that has gone."""
+        """Log what the application has raised, unless it comes of a client that has gone.
+
+        A process that the application has forked ends here.
+        """
+        if self.runner.in_child:
+            end_child(self.line(), error)
         if comes_of(error, ClientDisconnectedError):
             logger.debug("the client has gone: %s", self.line(), exc_info=error)
         else:

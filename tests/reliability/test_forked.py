@@ -26,17 +26,21 @@ def end(path):
         print("printed by the child")
         sys.exit()
 
-def pieces():
+def pieces(path):
     pid = os.fork()
     if pid == 0:
+        if path == "/pieces/more":
+            yield b"by the child"
+        if path != "/pieces":
+            return
         sys.exit(4)
     yield b"%d" % os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 def app(environ, start_response):
     path = environ["PATH_INFO"]
     start_response("200 OK", [])
-    if path == "/pieces":
-        return pieces()
+    if path.startswith("/pieces"):
+        return pieces(path)
     pid = os.fork()
     if pid == 0:
         end(path)
@@ -54,6 +58,9 @@ def test_children_that_come_back(serve: Serve, app_dir: Path, worker_class: str)
     assert ask(server, "/exit") == "3"
     assert ask(server, "/exit-none") == "0"
     assert ask(server, "/pieces") == "4"
+    for path in ("/pieces/more", "/pieces/end"):
+        assert ask(server, path) == "1"
+        server.wait_line(rf"forked comes back from the call, and ends here.*: GET {path}$")
     assert ask(server, "/exit-text") == "1"
     server.wait_line(r"^said by the child$")
     assert ask(server, "/stdout") == "0"
